@@ -1,0 +1,92 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Warnings are errors in our own targets, and unsafe code is allowed only where a hot loop needs it.
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .treatAllWarnings(as: .error),
+]
+
+// The kernels stay optimised in debug builds: unoptimised they run 40 times slower, and `make test` with them.
+let optimizedC: [CSetting] = [.unsafeFlags(["-O3"])]
+let optimized: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debug))]
+
+let package = Package(
+    name: "retort",
+    products: [
+        .executable(name: "retort", targets: ["retort"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // MARK: C libraries of the system, each behind one module map.
+        .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+        .systemLibrary(
+            name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+        .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+        .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+
+        // Loops that touch tokens x hidden: plain C, several instruction sets, chosen at run time.
+        .target(name: "CKernels", cSettings: optimizedC),
+
+        // Storage, matrix views, matrix products, threads, random numbers.
+        .target(
+            name: "Tensors", dependencies: ["CKernels", "COpenBLAS", "COneDNN"],
+            swiftSettings: optimized),
+        .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
+
+        // Text to token ids and back; prompt templates.
+        .target(name: "Tokenizers", dependencies: ["CPCRE2"], swiftSettings: optimized),
+        .testTarget(
+            name: "TokenizersTests", dependencies: ["Tokenizers"],
+            resources: [.copy("Fixtures")]),
+
+        // Architectures, their weights (safetensors, GGUF), generation, export.
+        .target(name: "Models", dependencies: ["Tensors", "CKernels"], swiftSettings: optimized),
+        .testTarget(
+            name: "ModelsTests", dependencies: ["Models", "Tensors"],
+            resources: [.copy("Fixtures")]),
+
+        // The shard format: writer, reader, codecs, manifest, verification, streaming.
+        .target(
+            name: "Cache",
+            dependencies: [
+                "CHDF5", "CLZ4", "CKernels", .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            swiftSettings: optimized),
+        .testTarget(name: "CacheTests", dependencies: ["Cache"], resources: [.copy("Fixtures")]),
+
+        // Dataset -> tokens -> teacher -> shards.
+        .target(name: "Extract", dependencies: ["Cache", "Models", "Tokenizers", "Tensors"]),
+        .testTarget(name: "ExtractTests", dependencies: ["Extract"]),
+
+        // Shards -> student. Never imports Extract: training needs no teacher.
+        .target(
+            name: "Distill", dependencies: ["Cache", "Models", "Tokenizers", "Tensors", "CKernels"],
+            swiftSettings: optimized),
+        .testTarget(
+            name: "DistillTests", dependencies: ["Distill"], resources: [.copy("Fixtures")]),
+
+        // The command line: parse, call, print.
+        .executableTarget(
+            name: "retort",
+            dependencies: [
+                "Extract", "Distill", "Yams",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        .testTarget(name: "RetortTests", dependencies: ["retort", "Extract", "Distill"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+for target in package.targets where [.regular, .executable, .test].contains(target.type) {
+    guard target.name != "CKernels" else { continue }
+    target.swiftSettings = (target.swiftSettings ?? []) + settings
+}

@@ -1,0 +1,1 @@
+// Placeholder so that the package builds while the target is being written.
