@@ -9,7 +9,7 @@ let settings: [SwiftSetting] = [
 ]
 
 // The kernels stay optimised in debug builds: unoptimised they run 40 times slower, and `make test` with them.
-let optimizedC: [CSetting] = [.unsafeFlags(["-O3"])]
+let optimizedC: [CSetting] = [.unsafeFlags(["-O3", "-Wno-psabi"])]
 let optimized: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debug))]
 
 let package = Package(

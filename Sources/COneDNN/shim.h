@@ -1,2 +1,115 @@
+/// The few calls that a packed bf16 matrix product needs, as plain functions over opaque handles.
 #pragma once
 #include <oneapi/dnnl/dnnl.h>
+#include <stdint.h>
+
+/// dst (m, n) f32 = src (m, k) bf16 x weights (k, n) bf16 in a layout that the library chose.
+typedef struct {
+    dnnl_primitive_t primitive;
+    dnnl_memory_desc_t weights;
+    dnnl_primitive_desc_t description;
+} retort_matmul;
+
+static inline dnnl_status_t retort_engine(dnnl_engine_t *engine, dnnl_stream_t *stream) {
+    dnnl_status_t status = dnnl_engine_create(engine, dnnl_cpu, 0);
+    if (status != dnnl_success) return status;
+    return dnnl_stream_create(stream, *engine, dnnl_stream_default_flags);
+}
+
+/// True where the processor multiplies bf16 itself (AVX512_BF16 or better).
+static inline int retort_has_bf16(void) {
+    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    return isa == dnnl_cpu_isa_avx512_core_bf16 || isa == dnnl_cpu_isa_avx512_core_amx;
+}
+
+/// `weights` NULL lets the library choose the layout of the weights; `accumulate` adds to dst.
+static inline dnnl_status_t retort_matmul_create(
+    dnnl_engine_t engine, int64_t m, int64_t n, int64_t k, const dnnl_memory_desc_t *weights,
+    int accumulate, retort_matmul *out) {
+    dnnl_dims_t src = {m, k}, wei = {k, n}, dst = {m, n};
+    dnnl_memory_desc_t src_md, wei_md, dst_md;
+    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&src_md, 2, src, dnnl_bf16, dnnl_ab);
+    if (status == dnnl_success)
+        status = dnnl_memory_desc_init_by_tag(&wei_md, 2, wei, dnnl_bf16, dnnl_format_tag_any);
+    if (status == dnnl_success)
+        status = dnnl_memory_desc_init_by_tag(&dst_md, 2, dst, dnnl_f32, dnnl_ab);
+    if (status != dnnl_success) return status;
+    if (weights) wei_md = *weights;
+    dnnl_matmul_desc_t desc;
+    status = dnnl_matmul_desc_init(&desc, &src_md, &wei_md, NULL, &dst_md);
+    if (status != dnnl_success) return status;
+    dnnl_primitive_attr_t attr = NULL;
+    status = dnnl_primitive_attr_create(&attr);
+    if (status != dnnl_success) return status;
+    dnnl_post_ops_t ops = NULL;
+    if (accumulate) {
+        status = dnnl_post_ops_create(&ops);
+        if (status == dnnl_success) status = dnnl_post_ops_append_sum(ops, 1.0f);
+        if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attr, ops);
+    }
+    if (status == dnnl_success)
+        status = dnnl_primitive_desc_create(&out->description, &desc, attr, engine, NULL);
+    if (ops) dnnl_post_ops_destroy(ops);
+    dnnl_primitive_attr_destroy(attr);
+    if (status != dnnl_success) return status;
+    out->weights = *dnnl_primitive_desc_query_md(out->description, dnnl_query_weights_md, 0);
+    status = dnnl_primitive_create(&out->primitive, out->description);
+    if (status != dnnl_success) dnnl_primitive_desc_destroy(out->description);
+    return status;
+}
+
+static inline void retort_matmul_destroy(retort_matmul *matmul) {
+    dnnl_primitive_destroy(matmul->primitive);
+    dnnl_primitive_desc_destroy(matmul->description);
+}
+
+static inline dnnl_status_t retort_matmul_run(
+    dnnl_engine_t engine, dnnl_stream_t stream, const retort_matmul *matmul, void *src,
+    void *weights, void *dst) {
+    const dnnl_memory_desc_t *src_md =
+        dnnl_primitive_desc_query_md(matmul->description, dnnl_query_src_md, 0);
+    const dnnl_memory_desc_t *dst_md =
+        dnnl_primitive_desc_query_md(matmul->description, dnnl_query_dst_md, 0);
+    dnnl_memory_t a = NULL, b = NULL, c = NULL;
+    dnnl_status_t status = dnnl_memory_create(&a, src_md, engine, src);
+    if (status == dnnl_success) status = dnnl_memory_create(&b, &matmul->weights, engine, weights);
+    if (status == dnnl_success) status = dnnl_memory_create(&c, dst_md, engine, dst);
+    if (status == dnnl_success) {
+        dnnl_exec_arg_t args[3] = {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
+        status = dnnl_primitive_execute(matmul->primitive, stream, 3, args);
+        if (status == dnnl_success) status = dnnl_stream_wait(stream);
+    }
+    if (a) dnnl_memory_destroy(a);
+    if (b) dnnl_memory_destroy(b);
+    if (c) dnnl_memory_destroy(c);
+    return status;
+}
+
+/// Rewrites f32 weights, (k, n) row-major or its transpose (n, k), into the bf16 layout of `to`.
+static inline dnnl_status_t retort_reorder(
+    dnnl_engine_t engine, dnnl_stream_t stream, int64_t k, int64_t n, int transposed, void *from,
+    const dnnl_memory_desc_t *to, void *packed) {
+    dnnl_dims_t dims = {k, n};
+    dnnl_memory_desc_t md;
+    dnnl_status_t status = dnnl_memory_desc_init_by_tag(
+        &md, 2, dims, dnnl_f32, transposed ? dnnl_ba : dnnl_ab);
+    if (status != dnnl_success) return status;
+    dnnl_memory_t a = NULL, b = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_primitive_t reorder = NULL;
+    status = dnnl_memory_create(&a, &md, engine, from);
+    if (status == dnnl_success) status = dnnl_memory_create(&b, to, engine, packed);
+    if (status == dnnl_success)
+        status = dnnl_reorder_primitive_desc_create(&pd, &md, engine, to, engine, NULL);
+    if (status == dnnl_success) status = dnnl_primitive_create(&reorder, pd);
+    if (status == dnnl_success) {
+        dnnl_exec_arg_t args[2] = {{DNNL_ARG_FROM, a}, {DNNL_ARG_TO, b}};
+        status = dnnl_primitive_execute(reorder, stream, 2, args);
+        if (status == dnnl_success) status = dnnl_stream_wait(stream);
+    }
+    if (reorder) dnnl_primitive_destroy(reorder);
+    if (pd) dnnl_primitive_desc_destroy(pd);
+    if (a) dnnl_memory_destroy(a);
+    if (b) dnnl_memory_destroy(b);
+    return status;
+}

@@ -1,0 +1,48 @@
+/// Vectors of sixteen floats and the few functions on them that the kernels share.
+/// The compiler splits them for narrower instruction sets.
+#pragma once
+#include "common.h"
+
+typedef float ck_v16 __attribute__((vector_size(64), aligned(4)));
+typedef int32_t ck_i16 __attribute__((vector_size(64), aligned(4)));
+
+CK_INLINE ck_v16 ck_load(const float *p) { return *(const ck_v16 *)p; }
+CK_INLINE void ck_store(float *p, ck_v16 v) { *(ck_v16 *)p = v; }
+CK_INLINE ck_v16 ck_splat(float a) {
+    return (ck_v16){a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a};
+}
+CK_INLINE float ck_sum(ck_v16 v) {
+    // Pairwise, so that the rounding error does not grow with the lane number.
+    float s8[8], s4[4];
+    for (int i = 0; i < 8; i++) s8[i] = v[i] + v[i + 8];
+    for (int i = 0; i < 4; i++) s4[i] = s8[i] + s8[i + 4];
+    return (s4[0] + s4[2]) + (s4[1] + s4[3]);
+}
+CK_INLINE float ck_max(ck_v16 v) {
+    float m = v[0];
+    for (int i = 1; i < 16; i++) m = v[i] > m ? v[i] : m;
+    return m;
+}
+
+/// exp(x) to about 1 ulp in [-87.3, 88.7]; below it gives 0, above it gives the largest power.
+/// Range reduction by ln 2 in two parts, then a degree-6 polynomial on [-ln2/2, ln2/2].
+CK_INLINE float ck_exp(float x) {
+    float clamped = x > 88.72f ? 88.72f : (x < -87.33f ? -87.33f : x);
+    // Adding and taking away 1.5 * 2^23 rounds to the nearest integer without a library call.
+    float n = (clamped * 1.44269504088896341f + 12582912.0f) - 12582912.0f;
+    float r = clamped - n * 0.693359375f;
+    r = r + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    // n reaches 128 at the upper end, so the scale is applied in two halves.
+    int32_t whole = (int32_t)n;
+    int32_t half = whole >> 1;
+    union { int32_t i; float f; } low = {(half + 127) << 23}, high = {(whole - half + 127) << 23};
+    float y = p * low.f * high.f;
+    return x < -87.33f ? 0.0f : y;
+}
