@@ -15,7 +15,7 @@ A case holds what `retort criterion run` reads and writes, under the same names:
     grad/student/{hidden,head}, grad/projectors/...      f32, of loss/total
     info/gate                             f32 [n], `dskd_cma`: 1 where t2s_kd counts
 
-The file's metadata names the criterion and the divergence. The same-vocabulary cases leave out
+The file's metadata has `case`: "CRITERION DIVERGENCE". The same-vocabulary cases leave out
 what they do not use (`student/embedding`, ..., `projectors/query`).
 """
 
@@ -372,7 +372,7 @@ def main():
         save_file(
             {k: v.detach().contiguous() for k, v in (inputs | numbers | result).items()},
             out / f"{case}.safetensors",
-            metadata={"criterion": criterion, "divergence": settings["divergence"]},
+            metadata={"case": f"{criterion} {settings['divergence']}"},  # one key: no random order
         )
         gate = result.get("info/gate")
         shown = "" if gate is None else f", gate {int(gate.sum())} of {len(gate)}"
