@@ -2,7 +2,7 @@ import Foundation
 
 /// A finished cache, open for reading. Safe to use from several threads.
 public final class CacheReader: @unchecked Sendable {
-    // Unchecked: `open` and `teacherFile` are used under `lock` only.
+    // Unchecked: `open`, `hashed` and `teacherFile` are used under `lock` only.
 
     /// What the cache consists of.
     public let manifest: CacheManifest
@@ -12,7 +12,11 @@ public final class CacheReader: @unchecked Sendable {
     public var shardCount: Int { manifest.shards.count }
 
     private let lock = NSLock()
-    private var open: [Int: ShardReader] = [:]
+    /// The shards in use, least recently used first: few, since each holds unpacked chunks.
+    private var open: [(index: Int, reader: ShardReader)] = []
+    private static let openShards = 32
+    /// Identity of every shard whose hash was compared.
+    private var hashed: [Int: String] = [:]
     private var teacherFile: (VerifiedFile, FileListing, TeacherFormat.Header)?
 
     /// Reads and checks the manifest; other files are checked when they are first used.
@@ -23,16 +27,21 @@ public final class CacheReader: @unchecked Sendable {
         manifest = try CacheManifest.read(directory)
     }
 
-    /// Shard `i`: its SHA-256 is compared once, then it stays open.
+    /// Shard `i`: its SHA-256 is compared once in the life of this reader.
     public func shard(_ i: Int) throws -> ShardReader {
         precondition(manifest.shards.indices.contains(i), "shard \(i) of \(shardCount)")
         lock.lock()
         defer { lock.unlock() }
-        if let reader = open[i] { return reader }
+        if let position = open.firstIndex(where: { $0.index == i }) {
+            let found = open.remove(at: position)
+            open.append(found)
+            return found.reader
+        }
         let entry = manifest.shards[i]
         let file = try VerifiedFile(
             directory.appendingPathComponent(CacheLayout.shardPath(i)),
-            entry: entry.file
+            entry: entry.file,
+            known: hashed[i]
         )
         let reader = try ShardReader(
             file: file,
@@ -40,7 +49,9 @@ public final class CacheReader: @unchecked Sendable {
             description: manifest.description,
             entry: entry
         )
-        open[i] = reader
+        hashed[i] = file.identity
+        if open.count >= Self.openShards { open.removeFirst() }
+        open.append((i, reader))
         return reader
     }
 
