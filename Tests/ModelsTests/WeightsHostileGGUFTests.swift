@@ -65,7 +65,7 @@ struct WeightsHostileGGUFTests {
             for sample in samples {
                 var builder = GGUFBuilder()
                 sample.change(&builder)
-                try builder.build().write(to: path)
+                try replace(path, with: builder.build())
                 let error = try #require(throws: ModelError.self, "\(sample.says)") {
                     try GGUFFile(path: path.path)
                 }

@@ -23,7 +23,7 @@ struct WeightsHostileTests {
             // GGUF pads the last tensor: a file without the padding is still whole.
             let lengths = (0..<50).map { whole.count * $0 / 50 } + [1, 7, 8, 9, 23, 24, 25]
             for length in lengths {
-                try whole.prefix(length).write(to: path)
+                try replace(path, with: whole.prefix(length))
                 let error = try #require(try readAll { try open(path) }, "\(length) bytes")
                 #expect(error.kind == .corrupt && error.path == path.path)
                 #expect(!error.remedy.isEmpty)
@@ -50,7 +50,7 @@ struct WeightsHostileTests {
                 for at in start..<(start + 8) {
                     damaged[at] = UInt8.random(in: 0...255, using: &generator)
                 }
-                try Data(damaged).write(to: path)
+                try replace(path, with: Data(damaged))
                 if let error = try readAll({ try open(path) }) {
                     refused += 1
                     #expect(error.path == path.path)

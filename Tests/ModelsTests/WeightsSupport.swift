@@ -40,6 +40,15 @@ func safetensors(_ header: String, data: Int) -> Data {
     Data(bytes(UInt64(header.utf8.count)) + Array(header.utf8) + [UInt8](repeating: 0, count: data))
 }
 
+/// Writes a new file in the place of an old one.
+///
+/// Overwriting would make ext4 flush each time, and
+/// thousands of damaged files take minutes.
+func replace(_ url: URL, with data: Data) throws {
+    try? FileManager.default.removeItem(at: url)
+    try data.write(to: url)
+}
+
 /// Seeded generator (SplitMix64), so that a failure can be repeated.
 struct SeededGenerator: RandomNumberGenerator {
     var state: UInt64
