@@ -3,7 +3,9 @@ import Testing
 
 @testable import Cache
 
-/// A small file system in memory; needs root. Nil where it cannot be mounted.
+/// A small file system in memory; needs root.
+///
+/// Nil where it cannot be mounted.
 private final class SmallDisk {
     let url: URL
 
