@@ -37,7 +37,11 @@ with start("virtual") as f:
 with start("huge_extent") as f:
     f.create_dataset("split", (1 << 62,), "u1", chunks=(1 << 20,), compression="gzip")
 with start("huge_chunk") as f:
-    f.create_dataset("split", (1 << 30,), "u1", chunks=(1 << 30,), compression="gzip")
+    dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    dcpl.set_chunk((1 << 29,))
+    dcpl.set_filter(32004, h5py.h5z.FLAG_OPTIONAL, ())
+    space = h5py.h5s.create_simple((1 << 29,))
+    h5py.h5d.create(f.id, b"split", h5py.h5t.STD_U8LE, space, dcpl)
 with start("unknown_filter") as f:
     dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     dcpl.set_chunk((16,))

@@ -29,7 +29,8 @@ enum HDF5Superblock {
         for i in stride(from: bytes.startIndex, to: bytes.endIndex, by: 4) {
             words.append(
                 UInt32(bytes[i]) | UInt32(bytes[i + 1]) << 8 | UInt32(bytes[i + 2]) << 16
-                    | UInt32(bytes[i + 3]) << 24)
+                    | UInt32(bytes[i + 3]) << 24
+            )
         }
         var a = UInt32(0xDEAD_BEEF) &+ UInt32(bytes.count)
         var b = a
