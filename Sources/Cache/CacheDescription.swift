@@ -1,0 +1,142 @@
+import Foundation
+
+/// Everything that must agree between two runs that fill the same cache.
+public struct CacheDescription: Codable, Sendable, Equatable {
+    /// The version that this code writes and reads.
+    public static let currentFormatVersion = 1
+
+    /// The model that was run.
+    public struct Teacher: Codable, Sendable, Equatable {
+        /// A person's name for it.
+        public var name: String
+        /// Architecture, as in `config.json` or GGUF.
+        public var architecture: String
+        /// Width D of the hidden states.
+        public var hiddenSize: Int
+        /// Rows V of the head.
+        public var vocabularySize: Int
+        /// SHA-256 of the weights.
+        public var weightsSHA256: String
+        /// Number type of the teacher's products, such as `f32` or `bf16`.
+        public var computeType: String
+
+        /// A teacher of these properties.
+        public init(
+            name: String,
+            architecture: String,
+            hiddenSize: Int,
+            vocabularySize: Int,
+            weightsSHA256: String,
+            computeType: String
+        ) {
+            self.name = name
+            self.architecture = architecture
+            self.hiddenSize = hiddenSize
+            self.vocabularySize = vocabularySize
+            self.weightsSHA256 = weightsSHA256
+            self.computeType = computeType
+        }
+    }
+
+    /// What turned text into ids.
+    public struct Tokenizer: Codable, Sendable, Equatable {
+        /// Fingerprint of the tokenizer.
+        public var fingerprint: String
+        /// Id of the end token.
+        public var eos: Int
+
+        /// A tokenizer of this fingerprint.
+        public init(fingerprint: String, eos: Int) {
+            self.fingerprint = fingerprint
+            self.eos = eos
+        }
+    }
+
+    /// The examples.
+    public struct Dataset: Codable, Sendable, Equatable {
+        /// Last component of the path: where it lay is nobody's business.
+        public var name: String
+        /// SHA-256 of the file.
+        public var sha256: String
+
+        /// A dataset of this name and content.
+        public init(name: String, sha256: String) {
+            self.name = name
+            self.sha256 = sha256
+        }
+    }
+
+    /// Version of the format.
+    public var formatVersion: Int
+    /// The model that was run.
+    public var teacher: Teacher
+    /// What turned text into ids.
+    public var tokenizer: Tokenizer
+    /// Name of the prompt template.
+    public var template: String
+    /// The examples.
+    public var dataset: Dataset
+    /// Longest prompt in tokens.
+    public var maxPromptLength: Int
+    /// Longest sequence in tokens.
+    public var maxLength: Int
+    /// Entries of each row's top-k; 0 stores no logits.
+    public var topK: Int
+    /// Which examples go to which shard, as the planner writes it: records of each shard in order.
+    public var shardPlan: [Int]
+
+    /// A description of these parts.
+    public init(
+        formatVersion: Int = CacheDescription.currentFormatVersion,
+        teacher: Teacher,
+        tokenizer: Tokenizer,
+        template: String,
+        dataset: Dataset,
+        maxPromptLength: Int,
+        maxLength: Int,
+        topK: Int,
+        shardPlan: [Int]
+    ) {
+        self.formatVersion = formatVersion
+        self.teacher = teacher
+        self.tokenizer = tokenizer
+        self.template = template
+        self.dataset = dataset
+        self.maxPromptLength = maxPromptLength
+        self.maxLength = maxLength
+        self.topK = topK
+        self.shardPlan = shardPlan
+    }
+
+    /// The settings in which `self` and `other` differ: `key: mine, not theirs`.
+    public func differences(from other: CacheDescription) -> [String] {
+        let mine = flat
+        let theirs = other.flat
+        return mine.keys.sorted().compactMap { key in
+            guard mine[key] != theirs[key] else { return nil }
+            return "\(key): \(mine[key] ?? "") here, \(theirs[key] ?? "") there"
+        }
+    }
+
+    /// One entry per setting, for comparison.
+    private var flat: [String: String] {
+        [
+            "formatVersion": "\(formatVersion)",
+            "teacher.name": teacher.name,
+            "teacher.architecture": teacher.architecture,
+            "teacher.hiddenSize": "\(teacher.hiddenSize)",
+            "teacher.vocabularySize": "\(teacher.vocabularySize)",
+            "teacher.weightsSHA256": teacher.weightsSHA256,
+            "teacher.computeType": teacher.computeType,
+            "tokenizer.fingerprint": tokenizer.fingerprint,
+            "tokenizer.eos": "\(tokenizer.eos)",
+            "template": template,
+            "dataset.name": dataset.name,
+            "dataset.sha256": dataset.sha256,
+            "maxPromptLength": "\(maxPromptLength)",
+            "maxLength": "\(maxLength)",
+            "topK": "\(topK)",
+            "shardPlan": "\(shardPlan)",
+        ]
+    }
+}

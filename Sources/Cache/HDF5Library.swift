@@ -1,0 +1,499 @@
+import CHDF5
+import Foundation
+
+/// The one door to the HDF5 library: a lock around it, its errors as Swift errors.
+///
+/// HDF5 only ever sees files that were checked (SHA-256) or that we made; chunks are packed, read
+/// and unpacked outside it. No handle outlives the call that opened it.
+enum HDF5Library {
+    /// Name of the root attribute that holds a JSON header, and of the checksums of an array.
+    static let headerAttribute = "retort"
+    static let checksumAttribute = "crc32c"
+
+    private static let lock = NSLock()
+    private static let isReady: Bool = {
+        // Its exit handler loops over errors of dead threads; we close everything ourselves.
+        H5dont_atexit()
+        guard H5open() >= 0, H5PLset_loading_state(0) >= 0 else { return false }
+        return rh5_register_filter(ChunkCodec.lz4.rawValue, "lz4 (retort)") >= 0
+            && rh5_register_filter(ChunkCodec.bitshuffle.rawValue, "bitshuffle (retort)") >= 0
+    }()
+
+    private static func call<T>(path: String, _ body: (Handles) throws -> T) throws -> T {
+        lock.lock()
+        defer { lock.unlock() }
+        guard isReady else {
+            throw CacheError(
+                .unsupported,
+                path: path,
+                "the HDF5 library does not start",
+                remedy: "Install libhdf5 1.10 or later."
+            )
+        }
+        rh5_silence()
+        let handles = Handles(path: path)
+        defer { handles.closeAll() }
+        return try body(handles)
+    }
+
+    // MARK: Writing
+
+    /// A whole HDF5 file in memory: the same arrays always give the same bytes.
+    ///
+    /// HDF5 1.10.8 loses data silently when a disk fills up, so it never writes to one here.
+    static func image(of arrays: [StoredArray], header: String, path: String) throws -> [UInt8] {
+        try call(path: path) { handles in
+            let access = try handles.keep(rh5_access_memory(1 << 20), H5Pclose)
+            let creation = try handles.keep(rh5_create_file_list(), H5Pclose)
+            let file = try handles.keep(
+                rh5_file_create("memory.h5", creation, access),
+                H5Fclose,
+                "create"
+            )
+            try writeText(header, to: file, handles)
+            let groups = Set(
+                arrays.compactMap { $0.name.split(separator: "/").dropLast().first }
+            )
+            for group in groups.sorted() {
+                let list = try handles.keep(rh5_create_group_list(), H5Pclose)
+                _ = try handles.keep(
+                    H5Gcreate2(file, String(group), rh5_default(), list, rh5_default()),
+                    H5Gclose
+                )
+            }
+            for array in arrays { try write(array, to: file, handles) }
+            // Datasets must be closed before the image is taken, the file after.
+            try handles.closeAll(downTo: file)
+            try handles.check(rh5_file_flush(file), "flush")
+            let size = H5Fget_file_image(file, nil, 0)
+            guard size > 0 else { throw handles.error("measure") }
+            let image = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+                count = max(0, H5Fget_file_image(file, buffer.baseAddress, size))
+            }
+            guard image.count == size else { throw handles.error("copy") }
+            return image
+        }
+    }
+
+    private static func write(_ array: StoredArray, to file: hid_t, _ handles: Handles) throws {
+        let mark = handles.count
+        var shape = [hsize_t(array.rows)]
+        if let columns = array.columns { shape.append(hsize_t(columns)) }
+        let space = try handles.keep(H5Screate_simple(Int32(shape.count), shape, nil), H5Sclose)
+        let list = try handles.keep(rh5_create_dataset_list(), H5Pclose)
+        let isEmpty = array.rows == 0 || array.columns == 0
+        if !isEmpty {
+            var chunk = shape
+            chunk[0] = hsize_t(array.chunkRows)
+            try handles.check(H5Pset_chunk(list, Int32(chunk.count), chunk), "chunk shape")
+            let parameters = array.codec.parameters(elementSize: array.type.size)
+            try handles.check(
+                H5Pset_filter(
+                    list,
+                    array.codec.rawValue,
+                    UInt32(H5Z_FLAG_MANDATORY),
+                    parameters.count,
+                    parameters
+                ),
+                "filter"
+            )
+        }
+        let type = try handles.keep(array.type.handle(), H5Tclose)
+        let dataset = try handles.keep(
+            H5Dcreate2(file, array.name, type, space, rh5_default(), list, rh5_default()),
+            H5Dclose,
+            array.name
+        )
+        if !isEmpty {
+            try writeChecksums(array.chunks.map(\.checksum), to: dataset, handles)
+            for (i, chunk) in array.chunks.enumerated() {
+                var offset = [hsize_t](repeating: 0, count: shape.count)
+                offset[0] = hsize_t(i * array.chunkRows)
+                try handles.check(
+                    H5Dwrite_chunk(
+                        dataset,
+                        rh5_default(),
+                        chunk.mask,
+                        offset,
+                        chunk.bytes.count,
+                        chunk.bytes
+                    ),
+                    array.name
+                )
+            }
+        }
+        try handles.closeAll(downToCount: mark)
+    }
+
+    private static func writeText(_ text: String, to object: hid_t, _ handles: Handles) throws {
+        let bytes = Array(text.utf8)
+        let type = try handles.keep(rh5_type_text(bytes.count), H5Tclose)
+        let space = try handles.keep(H5Screate(H5S_SCALAR), H5Sclose)
+        let attribute = try handles.keep(
+            H5Acreate2(object, headerAttribute, type, space, rh5_default(), rh5_default()),
+            H5Aclose,
+            "header attribute"
+        )
+        try handles.check(H5Awrite(attribute, type, bytes), "header attribute")
+    }
+
+    private static func writeChecksums(
+        _ values: [UInt32],
+        to object: hid_t,
+        _ handles: Handles
+    ) throws {
+        let type = try handles.keep(ElementType.u32.handle(), H5Tclose)
+        let space = try handles.keep(H5Screate_simple(1, [hsize_t(values.count)], nil), H5Sclose)
+        let attribute = try handles.keep(
+            H5Acreate2(object, checksumAttribute, type, space, rh5_default(), rh5_default()),
+            H5Aclose,
+            "checksums"
+        )
+        try handles.check(H5Awrite(attribute, type, values), "checksums")
+    }
+
+    // MARK: Reading
+
+    /// Walks an open file and lists its arrays; anything that we do not write is refused.
+    ///
+    /// - Parameters:
+    ///   - descriptor: The file that was checked; HDF5 opens the same one, whatever the path is now.
+    ///   - limit: The most elements that any array may have.
+    static func list(descriptor: Int32, path: String, limit: Int) throws -> FileListing {
+        try call(path: path) { handles in
+            var status = stat()
+            guard fstat(descriptor, &status) == 0 else {
+                throw CacheError.system(path, "stat", code: errno)
+            }
+            let access = try handles.keep(rh5_access_read(), H5Pclose)
+            let file = try handles.keep(
+                rh5_file_open("/proc/self/fd/\(descriptor)", access),
+                H5Fclose,
+                "open"
+            )
+            var walk = HDF5Walk(
+                handles: handles,
+                fileBytes: Int(status.st_size),
+                limit: limit
+            )
+            try walk.visit(group: file, prefix: "", depth: 0)
+            return FileListing(header: try walk.header(of: file), arrays: walk.arrays)
+        }
+    }
+}
+
+extension ElementType {
+    /// A new HDF5 type handle; the caller closes it.
+    fileprivate func handle() -> hid_t {
+        switch self {
+        case .u8: rh5_type_u8()
+        case .u32: rh5_type_u32()
+        case .u64: rh5_type_u64()
+        case .bf16: rh5_type_bf16()
+        case .f16: rh5_type_f16()
+        case .f32: rh5_type_f32()
+        }
+    }
+}
+
+/// The handles of one call, closed in reverse order when it ends.
+private final class Handles {
+    let path: String
+    private var open: [(id: hid_t, close: @convention(c) (hid_t) -> herr_t)] = []
+
+    init(path: String) { self.path = path }
+
+    var count: Int { open.count }
+
+    func keep(
+        _ id: hid_t,
+        _ close: @convention(c) (hid_t) -> herr_t,
+        _ what: String = "structure"
+    ) throws -> hid_t {
+        guard id >= 0 else { throw error(what) }
+        open.append((id, close))
+        return id
+    }
+
+    func check(_ result: herr_t, _ what: String) throws {
+        guard result >= 0 else { throw error(what) }
+    }
+
+    func closeAll(downTo id: hid_t) throws {
+        guard let index = open.firstIndex(where: { $0.id == id }) else { return }
+        try closeAll(downToCount: index + 1)
+    }
+
+    func closeAll(downToCount count: Int) throws {
+        while open.count > count {
+            let last = open.removeLast()
+            try check(last.close(last.id), "close")
+        }
+    }
+
+    func closeAll() {
+        while let last = open.popLast() { _ = last.close(last.id) }
+    }
+
+    func error(_ what: String) -> CacheError {
+        var text = [CChar](repeating: 0, count: 256)
+        text.withUnsafeMutableBufferPointer { rh5_error_text($0.baseAddress, $0.count) }
+        let bytes = text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+        let reason = String(decoding: bytes, as: UTF8.self)
+        return .corrupt(path, "HDF5 cannot handle \(what): \(reason)")
+    }
+
+    func refuse(_ what: String) -> CacheError {
+        CacheError(
+            .corrupt,
+            path: path,
+            "\(what) is not allowed in a cache",
+            remedy: "The file was not made by retort; do not use it."
+        )
+    }
+}
+
+/// A walk over a file's objects that lets only our own kinds through (PRACTICE.md 5.2).
+private struct HDF5Walk {
+    let handles: Handles
+    let fileBytes: Int
+    let limit: Int
+    var arrays: [String: ArrayLayout] = [:]
+    private var objects = 0
+
+    init(handles: Handles, fileBytes: Int, limit: Int) {
+        self.handles = handles
+        self.fileBytes = fileBytes
+        self.limit = limit
+    }
+
+    mutating func visit(group: hid_t, prefix: String, depth: Int) throws {
+        guard depth <= 2 else { throw handles.refuse("nesting below '\(prefix)'") }
+        var info = H5G_info_t()
+        try handles.check(H5Gget_info(group, &info), "group '/\(prefix)'")
+        guard info.nlinks <= 64 else { throw handles.refuse("a group of \(info.nlinks) links") }
+        for i in 0..<info.nlinks {
+            try visitLink(i, in: group, prefix: prefix, depth: depth)
+        }
+    }
+
+    private mutating func visitLink(
+        _ index: hsize_t,
+        in group: hid_t,
+        prefix: String,
+        depth: Int
+    ) throws {
+        let mark = handles.count
+        let name = try linkName(index, in: group)
+        let path = prefix + name
+        var link = H5L_info_t()
+        try handles.check(H5Lget_info(group, name, &link, rh5_default()), "link '\(path)'")
+        guard rh5_link_is_hard(&link) != 0 else {
+            throw handles.refuse("'\(path)', a soft or external link,")
+        }
+        objects += 1
+        guard objects <= 128 else { throw handles.refuse("more than 128 objects") }
+        let access = try handles.keep(rh5_link_access(), H5Pclose)
+        let object = try handles.keep(
+            H5Oopen(group, name, access),
+            H5Oclose,
+            "object '\(path)'"
+        )
+        switch H5Iget_type(object) {
+        case H5I_GROUP:
+            try visit(group: object, prefix: path + "/", depth: depth + 1)
+        case H5I_DATASET:
+            arrays[path] = try layout(of: object, name: path)
+        default:
+            throw handles.refuse("'\(path)', neither a group nor an array,")
+        }
+        try handles.closeAll(downToCount: mark)
+    }
+
+    private func linkName(_ index: hsize_t, in group: hid_t) throws -> String {
+        var buffer = [CChar](repeating: 0, count: 65)
+        let length = H5Lget_name_by_idx(
+            group,
+            ".",
+            H5_INDEX_NAME,
+            H5_ITER_INC,
+            index,
+            &buffer,
+            buffer.count,
+            rh5_default()
+        )
+        let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+        let isPlain = bytes.allSatisfy {
+            ($0 >= 0x61 && $0 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39) || $0 == 0x5F
+        }
+        guard length > 0, length <= 64, isPlain else { throw handles.refuse("an odd name") }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private func layout(of dataset: hid_t, name: String) throws -> ArrayLayout {
+        let list = try handles.keep(H5Dget_create_plist(dataset), H5Pclose)
+        guard H5Pget_external_count(list) == 0 else {
+            throw handles.refuse("external storage of '\(name)'")
+        }
+        let type = try elementType(of: dataset, name: name)
+        let space = try handles.keep(H5Dget_space(dataset), H5Sclose)
+        let shape = try self.shape(of: space, name: name)
+        let columns = shape.count == 2 ? shape[1] : nil
+        var result = ArrayLayout(
+            name: name,
+            type: type,
+            codec: .lz4,
+            rows: shape[0],
+            columns: columns,
+            chunkRows: 1,
+            chunks: []
+        )
+        if shape.contains(0) {
+            guard rh5_layout_is_contiguous(list) != 0 else {
+                throw handles.refuse("the layout of empty '\(name)'")
+            }
+            return result
+        }
+        guard rh5_layout_is_chunked(list) != 0 else {
+            throw handles.refuse("the layout of '\(name)' (virtual, or not in chunks)")
+        }
+        result.codec = try codec(of: list, type: type, name: name)
+        var chunk = [hsize_t](repeating: 0, count: 3)
+        guard Int(H5Pget_chunk(list, 3, &chunk)) == shape.count,
+            chunk[0] > 0, chunk[0] <= hsize_t(shape[0]),
+            columns == nil || chunk[1] == hsize_t(shape[1]),
+            Int(chunk[0]) <= ChunkCodec.largestChunk / result.rowBytes
+        else { throw handles.refuse("the chunk shape of '\(name)'") }
+        result.chunkRows = Int(chunk[0])
+        result.chunks = try places(of: dataset, space: space, in: result)
+        return result
+    }
+
+    private func elementType(of dataset: hid_t, name: String) throws -> ElementType {
+        let stored = try handles.keep(H5Dget_type(dataset), H5Tclose)
+        guard H5Tcommitted(stored) == 0 else { throw handles.refuse("the type of '\(name)'") }
+        for type in ElementType.allCases {
+            let known = try handles.keep(type.handle(), H5Tclose)
+            if H5Tequal(stored, known) > 0 { return type }
+        }
+        throw handles.refuse("the element type of '\(name)'")
+    }
+
+    private func shape(of space: hid_t, name: String) throws -> [Int] {
+        let rank = Int(H5Sget_simple_extent_ndims(space))
+        guard rh5_space_is_simple(space) != 0, rank == 1 || rank == 2 else {
+            throw handles.refuse("the rank of '\(name)'")
+        }
+        var shape = [hsize_t](repeating: 0, count: rank)
+        try handles.check(H5Sget_simple_extent_dims(space, &shape, nil), "shape of '\(name)'")
+        var product: UInt64 = 1
+        for extent in shape {
+            let (value, overflow) = product.multipliedReportingOverflow(by: max(1, extent))
+            guard !overflow, value <= UInt64(limit) else {
+                throw handles.refuse("the extent of '\(name)' (\(shape))")
+            }
+            product = value
+        }
+        return shape.map(Int.init)
+    }
+
+    private func codec(of list: hid_t, type: ElementType, name: String) throws -> ChunkCodec {
+        var flags: UInt32 = 0
+        var count = 8
+        var values = [UInt32](repeating: 0, count: 8)
+        var text = [CChar](repeating: 0, count: 1)
+        var configuration: UInt32 = 0
+        guard H5Pget_nfilters(list) == 1 else {
+            throw handles.refuse("the filter pipeline of '\(name)'")
+        }
+        let id = H5Pget_filter2(list, 0, &flags, &count, &values, 1, &text, &configuration)
+        guard let codec = ChunkCodec(rawValue: id) else {
+            throw handles.refuse("filter \(id) of '\(name)'")
+        }
+        guard codec == .lz4 || (count >= 3 && values[2] == UInt32(type.size)) else {
+            throw handles.refuse("the filter's parameters of '\(name)'")
+        }
+        return codec
+    }
+
+    private func places(of dataset: hid_t, space: hid_t, in array: ArrayLayout) throws
+        -> [ChunkPlace]
+    {
+        let expected = (array.rows + array.chunkRows - 1) / array.chunkRows
+        // The search is quadratic, and no array of ours has more chunks than this.
+        guard expected <= 16_384 else { throw handles.refuse("\(expected) chunks") }
+        var count: hsize_t = 0
+        try handles.check(H5Dget_num_chunks(dataset, space, &count), array.name)
+        guard count == hsize_t(expected) else {
+            throw CacheError.corrupt(
+                handles.path,
+                "'\(array.name)' has \(count) chunks, not \(expected)"
+            )
+        }
+        let checksums = try checksums(of: dataset, name: array.name, count: expected)
+        let rawSize = array.chunkRows * array.rowBytes
+        var result = [ChunkPlace?](repeating: nil, count: expected)
+        for i in 0..<count {
+            var offset = [hsize_t](repeating: 0, count: 2)
+            var mask: UInt32 = 0
+            var address: haddr_t = 0
+            var size: hsize_t = 0
+            try handles.check(
+                H5Dget_chunk_info(dataset, space, i, &offset, &mask, &address, &size),
+                array.name
+            )
+            let ordinal = offset[0] / hsize_t(array.chunkRows)
+            let isRaw = mask != 0
+            guard ordinal < count, offset[0] % hsize_t(array.chunkRows) == 0, offset[1] == 0,
+                result[Int(ordinal)] == nil, size > 0, size <= hsize_t(rawSize),
+                !isRaw || size == hsize_t(rawSize), mask <= 1,
+                address <= haddr_t(fileBytes), size <= haddr_t(fileBytes) - address
+            else {
+                throw CacheError.corrupt(
+                    handles.path,
+                    "chunk \(ordinal) of '\(array.name)' is out of place"
+                )
+            }
+            result[Int(ordinal)] = ChunkPlace(
+                offset: Int(address),
+                size: Int(size),
+                isRaw: isRaw,
+                checksum: checksums[Int(ordinal)]
+            )
+        }
+        return result.compactMap(\.self)
+    }
+
+    private func checksums(of dataset: hid_t, name: String, count: Int) throws -> [UInt32] {
+        let attribute = try handles.keep(
+            H5Aopen(dataset, HDF5Library.checksumAttribute, rh5_default()),
+            H5Aclose,
+            "the checksums of '\(name)'"
+        )
+        let stored = try handles.keep(H5Aget_type(attribute), H5Tclose)
+        let type = try handles.keep(ElementType.u32.handle(), H5Tclose)
+        let space = try handles.keep(H5Aget_space(attribute), H5Sclose)
+        guard H5Tequal(stored, type) > 0, H5Sget_simple_extent_npoints(space) == hssize_t(count)
+        else { throw handles.refuse("the checksum table of '\(name)'") }
+        var values = [UInt32](repeating: 0, count: count)
+        try handles.check(H5Aread(attribute, type, &values), "the checksums of '\(name)'")
+        return values
+    }
+
+    func header(of file: hid_t) throws -> String {
+        let attribute = try handles.keep(
+            H5Aopen(file, HDF5Library.headerAttribute, rh5_default()),
+            H5Aclose,
+            "the header"
+        )
+        let type = try handles.keep(H5Aget_type(attribute), H5Tclose)
+        let size = H5Tget_size(type)
+        let space = try handles.keep(H5Aget_space(attribute), H5Sclose)
+        guard H5Tget_class(type) == H5T_STRING, H5Tis_variable_str(type) == 0, size > 0,
+            size <= 65_536, H5Sget_simple_extent_npoints(space) == 1
+        else { throw handles.refuse("the header's type") }
+        var bytes = [UInt8](repeating: 0, count: size)
+        try handles.check(H5Aread(attribute, type, &bytes), "the header")
+        return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+}

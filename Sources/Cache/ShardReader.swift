@@ -1,0 +1,180 @@
+import Foundation
+
+/// One shard, open for reading. Safe to use from several threads; they take turns.
+public final class ShardReader: @unchecked Sendable {
+    // Unchecked: everything mutable (the readers' recent chunks) is used under `lock` only.
+
+    /// Examples in the shard.
+    public let recordCount: Int
+    /// Content keys, 32 hex digits each.
+    public let ids: [String]
+    /// Split of each example.
+    public let splits: [String]
+    /// Tokens of each example.
+    public let lengths: [Int]
+    /// Supervised positions of each example.
+    public let rowCounts: [Int]
+    /// Path of the file, for messages.
+    public let path: String
+
+    private let file: VerifiedFile
+    private let lock = NSLock()
+    private let readers: [String: ArrayReader]
+    private let textOffsets: [Int]
+    private let tokenOffsets: [Int]
+    private let rowOffsets: [Int]
+    private let supervised: [UInt32]
+    private let topK: Int
+
+    /// Opens a shard: checks its hash, walks its structure, reads its small arrays.
+    init(file: VerifiedFile, index: Int, description: CacheDescription, entry: ShardEntry?) throws {
+        self.file = file
+        path = file.path
+        topK = description.topK
+        let path = file.path
+        let rowsLimit = entry.map { max($0.rows, $0.tokens, $0.records + 1) } ?? (1 << 32)
+        let widest = max(description.teacher.hiddenSize, description.topK, 16)
+        let (elements, overflow) = rowsLimit.multipliedReportingOverflow(by: widest)
+        let textLimit = entry?.file.arrays[ShardFormat.textBytes]?.raw ?? (1 << 40)
+        let listing = try file.list(limit: max(overflow ? Int.max : elements, textLimit, 4096))
+        let header = try Self.header(listing.header, path: path)
+        guard header.kind == "shard", header.shard == index else {
+            throw CacheError.corrupt(
+                path,
+                "is \(header.kind) \(header.shard), not shard \(index)"
+            )
+        }
+        var readers: [String: ArrayReader] = [:]
+        let arrays = ShardFormat.arrays(
+            hiddenSize: description.teacher.hiddenSize,
+            topK: description.topK
+        )
+        for (name, type, columns) in arrays {
+            guard let layout = listing.arrays[name], layout.type == type, layout.columns == columns
+            else { throw CacheError.corrupt(path, "'\(name)' is missing, or of another shape") }
+            readers[name] = ArrayReader(
+                layout: layout,
+                descriptor: file.descriptor,
+                path: path,
+                keep: 4
+            )
+        }
+        guard listing.arrays.count == arrays.count else {
+            throw CacheError.corrupt(path, "holds arrays that are not of the format")
+        }
+        self.readers = readers
+        func reader(_ name: String) throws -> ArrayReader {
+            guard let reader = readers[name] else { throw CacheError.corrupt(path, "no '\(name)'") }
+            return reader
+        }
+        func offsets(_ name: String, of target: String, count: Int) throws -> [Int] {
+            let values = try reader(name).allIntegers(as: UInt64.self)
+            let end = UInt64(try reader(target).layout.rows)
+            guard values.count == count, values.first == 0, values.last == end,
+                zip(values, values.dropFirst()).allSatisfy({ $0 <= $1 })
+            else { throw CacheError.corrupt(path, "'\(name)' does not cut '\(target)' in order") }
+            return values.map(Int.init)
+        }
+        let count = try reader(ShardFormat.split).layout.rows
+        guard entry.map({ $0.records == count }) ?? true else {
+            throw CacheError.corrupt(path, "\(count) records, not \(entry?.records ?? 0)")
+        }
+        recordCount = count
+        textOffsets = try offsets(
+            ShardFormat.textOffsets,
+            of: ShardFormat.textBytes,
+            count: 3 * count + 1
+        )
+        tokenOffsets = try offsets(
+            ShardFormat.tokenOffsets,
+            of: ShardFormat.tokenIDs,
+            count: count + 1
+        )
+        rowOffsets = try offsets(ShardFormat.rowOffsets, of: ShardFormat.hidden, count: count + 1)
+        supervised = try reader(ShardFormat.supervised).allIntegers()
+        let idBytes: [UInt8] = try reader(ShardFormat.exampleID).allIntegers()
+        let splitNumbers: [UInt8] = try reader(ShardFormat.split).allIntegers()
+        guard supervised.count == 2 * count, idBytes.count == 16 * count,
+            splitNumbers.allSatisfy({ Int($0) < header.splits.count })
+        else { throw CacheError.corrupt(path, "the arrays have not one row for each example") }
+        if description.topK > 0 {
+            for name in [ShardFormat.topKIDs, ShardFormat.topKLogProbs, ShardFormat.logPartition] {
+                guard try reader(name).layout.rows == rowOffsets[count] else {
+                    throw CacheError.corrupt(path, "'\(name)' has not as many rows as 'hidden'")
+                }
+            }
+        }
+        splits = splitNumbers.map { header.splits[Int($0)] }
+        ids = (0..<count).map { Self.hex(idBytes[16 * $0..<16 * $0 + 16]) }
+        lengths = zip(tokenOffsets, tokenOffsets.dropFirst()).map { $1 - $0 }
+        rowCounts = zip(rowOffsets, rowOffsets.dropFirst()).map { $1 - $0 }
+        for i in 0..<count {
+            let first = Int(supervised[2 * i])
+            let end = Int(supervised[2 * i + 1])
+            guard first <= end, end - first == rowCounts[i], first == end || end < lengths[i] else {
+                throw CacheError.corrupt(path, "the supervised range of record \(i) does not fit")
+            }
+        }
+    }
+
+    /// Record `i`, without the parts not asked for.
+    ///
+    /// - Throws: `CacheError.corrupt` naming array and chunk when a checksum does not agree.
+    public func record(_ i: Int, hidden: Bool = true, logits: Bool = true) throws -> CacheRecord {
+        precondition((0..<recordCount).contains(i), "record \(i) of \(recordCount)")
+        lock.lock()
+        defer { lock.unlock() }
+        let rows = rowOffsets[i]..<rowOffsets[i + 1]
+        let first = Int(supervised[2 * i])
+        var record = CacheRecord(
+            id: ids[i],
+            split: splits[i],
+            prompt: try text(3 * i),
+            response: try text(3 * i + 2),
+            input: try text(3 * i + 1),
+            tokenIDs: try reader(ShardFormat.tokenIDs).integers(
+                rows: tokenOffsets[i]..<tokenOffsets[i + 1]
+            ),
+            supervised: first..<first + rows.count,
+            hidden: []
+        )
+        if hidden { record.hidden = try reader(ShardFormat.hidden).floats(rows: rows) }
+        if logits && topK > 0 {
+            record.topKIDs = try reader(ShardFormat.topKIDs).integers(rows: rows)
+            record.topKLogProbs = try reader(ShardFormat.topKLogProbs).floats(rows: rows)
+            record.logPartition = try reader(ShardFormat.logPartition).floats(rows: rows)
+        }
+        return record
+    }
+
+    private func text(_ i: Int) throws -> String {
+        let bytes = try reader(ShardFormat.textBytes).bytes(
+            rows: textOffsets[i]..<textOffsets[i + 1]
+        )
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw CacheError.corrupt(path, "text \(i % 3) of record \(i / 3) is not UTF-8")
+        }
+        return text
+    }
+
+    private func reader(_ name: String) throws -> ArrayReader {
+        guard let reader = readers[name] else { throw CacheError.corrupt(path, "no '\(name)'") }
+        return reader
+    }
+
+    private static func header(_ text: String, path: String) throws -> ShardFormat.Header {
+        do {
+            return try JSONDecoder().decode(ShardFormat.Header.self, from: Data(text.utf8))
+        } catch {
+            throw CacheError.corrupt(path, "the header is not a shard's: \(error)")
+        }
+    }
+
+    private static func hex(_ bytes: ArraySlice<UInt8>) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(
+            decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] },
+            as: UTF8.self
+        )
+    }
+}

@@ -1,0 +1,158 @@
+import Foundation
+
+/// One chunk as it goes to disk.
+struct StoredChunk {
+    /// Packed bytes, or the raw ones when packing did not help.
+    var bytes: [UInt8]
+    /// HDF5's filter mask: 0 packed, 1 raw.
+    var mask: UInt32
+    /// CRC-32C of `bytes`.
+    var checksum: UInt32
+}
+
+/// One array ready to be written: (rows) or (rows, columns), cut into chunks of whole rows.
+struct StoredArray {
+    var name: String
+    var type: ElementType
+    var codec: ChunkCodec
+    var rows: Int
+    /// nil for a one-dimensional array.
+    var columns: Int?
+    var chunkRows: Int
+    var chunks: [StoredChunk]
+}
+
+/// Collects the rows of one array and packs full chunks on several threads as they fill.
+struct ArrayBuilder {
+    let name: String
+    let type: ElementType
+    let codec: ChunkCodec
+    let columns: Int?
+    private(set) var rows = 0
+    private var chunkRows: Int
+    private var pending: [UInt8] = []
+    private var chunks: [StoredChunk] = []
+
+    /// Raw bytes of one chunk, where a row fits: HDF5 and LZ4 were fastest at 72-300 KiB.
+    static let chunkBytes = 256 << 10
+    /// Chunks packed in one go.
+    private static let batch = 16
+
+    init(_ name: String, _ type: ElementType, columns: Int? = nil, expectedRows: Int = 0) {
+        self.name = name
+        self.type = type
+        // Bit planes help numbers; text packs better as it is.
+        self.codec = type == .u8 ? .lz4 : .bitshuffle
+        self.columns = columns
+        let rowBytes = max(1, (columns ?? 1) * type.size)
+        // Finding chunks is quadratic in HDF5, so a very large array gets larger chunks.
+        let atLeast = min(ChunkCodec.largestChunk, expectedRows * rowBytes / 1000)
+        chunkRows = max(1, max(Self.chunkBytes, atLeast) / rowBytes)
+    }
+
+    private var rowBytes: Int { (columns ?? 1) * type.size }
+
+    /// Appends whole rows, given as the array's elements in memory order.
+    mutating func append<T: BitwiseCopyable>(_ values: [T]) {
+        values.withUnsafeBytes { pending.append(contentsOf: $0) }
+        guard rowBytes > 0 else { return }
+        rows = chunks.count * chunkRows + pending.count / rowBytes
+        if pending.count >= Self.batch * chunkRows * rowBytes { pack() }
+    }
+
+    /// Everything packed, as an array for the file.
+    mutating func finish() -> StoredArray {
+        if rows > 0, chunks.isEmpty { chunkRows = min(chunkRows, rows) }
+        if rows > 0 { pack(last: true) }
+        return StoredArray(
+            name: name,
+            type: type,
+            codec: codec,
+            rows: rows,
+            columns: columns,
+            chunkRows: chunkRows,
+            chunks: chunks
+        )
+    }
+
+    private mutating func pack(last: Bool = false) {
+        let chunkBytes = chunkRows * rowBytes
+        let remainder = pending.count % chunkBytes
+        if last && remainder > 0 {
+            // HDF5 stores the last chunk whole; what lies past the array's end is zero.
+            pending.append(contentsOf: repeatElement(0, count: chunkBytes - remainder))
+        }
+        let count = pending.count / chunkBytes
+        var made = [StoredChunk](
+            repeating: StoredChunk(bytes: [], mask: 0, checksum: 0),
+            count: count
+        )
+        let codec = codec
+        let size = type.size
+        pending.withUnsafeBytes { source in
+            made.withUnsafeMutableBufferPointer { out in
+                nonisolated(unsafe) let source = source
+                nonisolated(unsafe) let out = out
+                DispatchQueue.concurrentPerform(iterations: count) { i in
+                    let raw = UnsafeRawBufferPointer(
+                        rebasing: source[i * chunkBytes..<(i + 1) * chunkBytes]
+                    )
+                    let packed = codec.pack(raw, elementSize: size)
+                    let bytes = packed ?? Array(raw)
+                    out[i] = StoredChunk(
+                        bytes: bytes,
+                        mask: packed == nil ? 1 : 0,
+                        checksum: bytes.withUnsafeBytes { crc32c($0) }
+                    )
+                }
+            }
+        }
+        chunks.append(contentsOf: made)
+        pending.removeFirst(count * chunkBytes)
+    }
+}
+
+/// Where one chunk lies in a file.
+struct ChunkPlace: Sendable {
+    var offset: Int
+    var size: Int
+    var isRaw: Bool
+    var checksum: UInt32
+}
+
+/// An array found in a file: its shape, and its chunks in order.
+struct ArrayLayout: Sendable {
+    var name: String
+    var type: ElementType
+    var codec: ChunkCodec
+    var rows: Int
+    var columns: Int?
+    var chunkRows: Int
+    var chunks: [ChunkPlace]
+
+    var rowBytes: Int { (columns ?? 1) * type.size }
+    var rawBytes: Int { rows * rowBytes }
+    var storedBytes: Int { chunks.reduce(0) { $0 + $1.size } }
+}
+
+/// What a file of ours holds.
+struct FileListing: Sendable {
+    /// The JSON text in the root attribute.
+    var header: String
+    var arrays: [String: ArrayLayout]
+
+    /// The bytes that hold chunks, neighbours merged. All others are HDF5's own structure.
+    var dataRanges: [ByteRange] {
+        let places = arrays.values.flatMap(\.chunks).sorted { $0.offset < $1.offset }
+        var ranges: [ByteRange] = []
+        for place in places {
+            let end = place.offset + place.size
+            if let last = ranges.last, last.end == place.offset {
+                ranges[ranges.count - 1].end = end
+            } else {
+                ranges.append(ByteRange(start: place.offset, end: end))
+            }
+        }
+        return ranges
+    }
+}
