@@ -1,0 +1,67 @@
+/// A short name for everything that changes what a tokenizer does.
+///
+/// FNV-1a with 128 bits: it tells tokenizers apart by accident of difference, and is not
+/// cryptographic; a person who wants two tokenizers to collide can make them.
+enum Fingerprint {
+    struct Hash {
+        private var state: UInt128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d
+
+        mutating func add(_ bytes: some Sequence<UInt8>) {
+            for byte in bytes {
+                state = (state ^ UInt128(byte)) &* 0x0000_0000_0100_0000_0000_0000_0000_013B
+            }
+        }
+
+        /// Adds a text and an end mark, so that neighbours cannot trade characters.
+        mutating func add(_ text: String) {
+            add(text.utf8)
+            add(CollectionOfOne(0xFF))
+        }
+
+        /// 32 hexadecimal digits.
+        var text: String {
+            let hex = String(state, radix: 16)
+            return String(repeating: "0", count: 32 - hex.count) + hex
+        }
+    }
+
+    static func of(
+        _ definition: TokenizerDefinition,
+        added: [AddedToken],
+        vocabulary: Vocabulary,
+        merges: [UInt64]
+    ) -> String {
+        var hash = Hash()
+        hash.add("retort tokenizer 1 \(vocabulary.count)")
+        for id in 0..<vocabulary.count {
+            hash.add(vocabulary.utf8(id))
+            hash.add(CollectionOfOne(0xFF))
+        }
+        hash.add("merges \(merges.count)")
+        for merge in merges {
+            for shift in stride(from: 0, to: 64, by: 8) {
+                hash.add(CollectionOfOne(UInt8(truncatingIfNeeded: merge >> UInt64(shift))))
+            }
+        }
+        for token in added {
+            hash.add("added \(token.id) \(token.isSpecial) \(token.singleWord)")
+            hash.add("\(token.stripLeft) \(token.stripRight) \(token.normalized)")
+        }
+        hash.add("normalizer \(definition.normalizer.rawValue)")
+        for step in definition.steps {
+            switch step {
+            case .split(let pattern): hash.add("split \(pattern.source)")
+            case .digits(let individual, _): hash.add("digits \(individual)")
+            case .byteLevel(let space, let pattern):
+                hash.add("bytes \(space) \(pattern != nil)")
+            }
+        }
+        hash.add("whole words \(definition.ignoreMerges)")
+        hash.add("unknown \(definition.unknown ?? "") \(definition.fuseUnknown)")
+        hash.add("around \(definition.prefix) \(definition.suffix)")
+        for id in [definition.endOfSequence, definition.beginOfSequence, definition.padding] {
+            hash.add("special \(id ?? -1)")
+        }
+        return hash.text
+    }
+}

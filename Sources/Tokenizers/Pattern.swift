@@ -1,0 +1,142 @@
+import CPCRE2
+
+/// A compiled regular expression.
+///
+/// The one door to PCRE2. UTF and UCP are on, the JIT is used where it works, and each match has
+/// limits on steps, depth and memory, since patterns come from strangers' files.
+final class Pattern: Sendable {
+    /// The pattern as the tokenizer's file has it.
+    let source: String
+    // PCRE2's manual: compiled code is not changed by matching and may be shared by threads.
+    nonisolated(unsafe) private let code: OpaquePointer
+
+    init(_ source: String) throws(TokenizerError) {
+        self.source = source
+        let translated = try PatternSyntax.translate(source)
+        // Oniguruma's ^ and $ stand at every line.
+        let options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C
+        let context = pcre2_compile_context_create_8(nil)
+        defer { pcre2_compile_context_free_8(context) }
+        pcre2_set_newline_8(context, UInt32(PCRE2_NEWLINE_LF))
+        pcre2_set_parens_nest_limit_8(context, 50)
+        var errorNumber: Int32 = 0
+        var errorOffset = 0
+        let compiled = Array(translated.utf8).withUnsafeBufferPointer {
+            pcre2_compile_8(
+                $0.baseAddress,
+                $0.count,
+                options,
+                &errorNumber,
+                &errorOffset,
+                context
+            )
+        }
+        guard let compiled else {
+            throw .badPattern(pattern: source, reason: Self.message(errorNumber))
+        }
+        // Without the JIT (another processor) the interpreter does the same, slower.
+        _ = pcre2_jit_compile_8(compiled, UInt32(PCRE2_JIT_COMPLETE))
+        code = compiled
+    }
+
+    deinit { pcre2_code_free_8(code) }
+
+    /// Calls `body` with each part of `text`: matches, and what lies between them.
+    ///
+    /// This is Hugging Face's `Split` with the behaviour `Isolated`, empty matches included: they
+    /// divide the text where they stand, except right after a match.
+    ///
+    /// - Throws: `TokenizerError.matchLimit`, and what `body` throws.
+    func split(
+        _ text: UnsafeBufferPointer<UInt8>,
+        _ matcher: Matcher,
+        _ body: (UnsafeBufferPointer<UInt8>) throws -> Void
+    ) throws {
+        var from = 0
+        var kept = 0
+        var lastEnd = -1
+        while from <= text.count, let match = try find(text, from, matcher) {
+            if match.isEmpty, match.lowerBound == lastEnd {
+                from += 1
+                while from < text.count, text[from] & 0xC0 == 0x80 { from += 1 }
+                continue
+            }
+            if kept < match.lowerBound {
+                try body(UnsafeBufferPointer(rebasing: text[kept..<match.lowerBound]))
+            }
+            if !match.isEmpty { try body(UnsafeBufferPointer(rebasing: text[match])) }
+            from = match.upperBound
+            lastEnd = from
+            kept = from
+        }
+        if kept < text.count { try body(UnsafeBufferPointer(rebasing: text[kept...])) }
+    }
+
+    private func find(
+        _ text: UnsafeBufferPointer<UInt8>,
+        _ from: Int,
+        _ matcher: Matcher
+    ) throws(TokenizerError) -> Range<Int>? {
+        // The text is a Swift string's UTF-8, so it is valid; checking it at each match would make
+        // splitting quadratic.
+        let result = pcre2_match_8(
+            code,
+            text.baseAddress,
+            text.count,
+            from,
+            PCRE2_NO_UTF_CHECK,
+            matcher.data,
+            matcher.context
+        )
+        if result == PCRE2_ERROR_NOMATCH { return nil }
+        guard result >= 0, let ovector = pcre2_get_ovector_pointer_8(matcher.data),
+            ovector[0] <= ovector[1]
+        else {
+            throw .matchLimit(pattern: source, reason: Self.message(result))
+        }
+        return ovector[0]..<ovector[1]
+    }
+
+    private static func message(_ number: Int32) -> String {
+        var buffer = [UInt8](repeating: 0, count: 256)
+        let length = pcre2_get_error_message_8(number, &buffer, buffer.count)
+        return length < 0
+            ? "PCRE2 error \(number)" : String(decoding: buffer.prefix(Int(length)), as: UTF8.self)
+    }
+
+    /// What one thread needs to match: result vector, limits, the JIT's stack.
+    final class Matcher {
+        static let stepLimit: UInt32 = 10_000_000
+        static let depthLimit: UInt32 = 100_000
+        static let heapLimitKiB: UInt32 = 65_536
+
+        fileprivate let data: OpaquePointer
+        fileprivate let context: OpaquePointer
+        private let stack: OpaquePointer?
+
+        init() throws(TokenizerError) {
+            guard let data = pcre2_match_data_create_8(1, nil) else {
+                throw .matchLimit(pattern: "", reason: "out of memory")
+            }
+            guard let context = pcre2_match_context_create_8(nil) else {
+                pcre2_match_data_free_8(data)
+                throw .matchLimit(pattern: "", reason: "out of memory")
+            }
+            self.data = data
+            self.context = context
+            pcre2_set_match_limit_8(context, Self.stepLimit)
+            pcre2_set_depth_limit_8(context, Self.depthLimit)
+            pcre2_set_heap_limit_8(context, Self.heapLimitKiB)
+            stack = pcre2_jit_stack_create_8(32 << 10, 1 << 20, nil)
+            if let stack {
+                pcre2_jit_stack_assign_8(context, nil, UnsafeMutableRawPointer(stack))
+            }
+        }
+
+        deinit {
+            pcre2_match_data_free_8(data)
+            pcre2_match_context_free_8(context)
+            if let stack { pcre2_jit_stack_free_8(stack) }
+        }
+    }
+}
