@@ -39,7 +39,7 @@ let package = Package(
         .target(
             name: "Tensors", dependencies: ["CKernels", "COpenBLAS", "COneDNN"],
             swiftSettings: optimized),
-        .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
+        .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels"]),
 
         // Text to token ids and back; prompt templates.
         .target(name: "Tokenizers", dependencies: ["CPCRE2"], swiftSettings: optimized),
@@ -50,7 +50,7 @@ let package = Package(
         // Architectures, their weights (safetensors, GGUF), generation, export.
         .target(name: "Models", dependencies: ["Tensors", "CKernels"], swiftSettings: optimized),
         .testTarget(
-            name: "ModelsTests", dependencies: ["Models", "Tensors"],
+            name: "ModelsTests", dependencies: ["Models", "Tensors", "CKernels"],
             resources: [.copy("Fixtures")]),
 
         // The shard format: writer, reader, codecs, manifest, verification, streaming.

@@ -41,12 +41,24 @@ public struct ModelConfiguration: Sendable, Equatable {
 
     /// GPT-2 with the given sizes, its head tied and its MLP four times as wide, as published.
     public static func gpt2(
-        hiddenSize: Int, layerCount: Int, headCount: Int, vocabularySize: Int, maxPositions: Int
+        hiddenSize: Int,
+        layerCount: Int,
+        headCount: Int,
+        vocabularySize: Int,
+        maxPositions: Int
     ) -> ModelConfiguration {
         ModelConfiguration(
-            modelType: "gpt2", hiddenSize: hiddenSize, layerCount: layerCount,
-            headCount: headCount, keyValueHeadCount: headCount, headSize: hiddenSize / headCount,
-            intermediateSize: 4 * hiddenSize, vocabularySize: vocabularySize,
-            maxPositions: maxPositions, normEpsilon: 1e-5, tiesEmbeddings: true)
+            modelType: "gpt2",
+            hiddenSize: hiddenSize,
+            layerCount: layerCount,
+            headCount: headCount,
+            keyValueHeadCount: headCount,
+            headSize: hiddenSize / headCount,
+            intermediateSize: 4 * hiddenSize,
+            vocabularySize: vocabularySize,
+            maxPositions: maxPositions,
+            normEpsilon: 1e-5,
+            tiesEmbeddings: true
+        )
     }
 }

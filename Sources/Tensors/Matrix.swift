@@ -27,7 +27,10 @@ public struct Matrix: @unchecked Sendable {
     public let stride: Int
 
     init(
-        storage: AlignedStorage, base: UnsafeMutablePointer<Float>, rows: Int, columns: Int,
+        storage: AlignedStorage,
+        base: UnsafeMutablePointer<Float>,
+        rows: Int,
+        columns: Int,
         stride: Int
     ) {
         self.storage = storage
@@ -77,17 +80,27 @@ public struct Matrix: @unchecked Sendable {
     public func slice(rows range: Range<Int>) -> Matrix {
         precondition(range.lowerBound >= 0 && range.upperBound <= rows, "\(range) of \(rows) rows")
         return Matrix(
-            storage: storage, base: base + range.lowerBound * stride, rows: range.count,
-            columns: columns, stride: stride)
+            storage: storage,
+            base: base + range.lowerBound * stride,
+            rows: range.count,
+            columns: columns,
+            stride: stride
+        )
     }
 
     /// A view of some of the columns.
     public func slice(columns range: Range<Int>) -> Matrix {
         precondition(
-            range.lowerBound >= 0 && range.upperBound <= columns, "\(range) of \(columns) columns")
+            range.lowerBound >= 0 && range.upperBound <= columns,
+            "\(range) of \(columns) columns"
+        )
         return Matrix(
-            storage: storage, base: base + range.lowerBound, rows: rows, columns: range.count,
-            stride: stride)
+            storage: storage,
+            base: base + range.lowerBound,
+            rows: rows,
+            columns: range.count,
+            stride: stride
+        )
     }
 
     /// The same numbers seen with another shape. The rows must lie end to end.

@@ -17,14 +17,20 @@ private enum BLAS {
 ///     multiplied with `transposeB: true`.
 ///   - c: (m, n).
 public func multiply(
-    _ a: Matrix, transposeA: Bool = false, _ b: Matrix, transposeB: Bool = false, into c: Matrix,
-    alpha: Float = 1, beta: Float = 0
+    _ a: Matrix,
+    transposeA: Bool = false,
+    _ b: Matrix,
+    transposeB: Bool = false,
+    into c: Matrix,
+    alpha: Float = 1,
+    beta: Float = 0
 ) {
     let (m, k) = transposeA ? (a.columns, a.rows) : (a.rows, a.columns)
     let (inner, n) = transposeB ? (b.columns, b.rows) : (b.rows, b.columns)
     precondition(
         inner == k && c.rows == m && c.columns == n,
-        "product of \(m) x \(k) and \(inner) x \(n) into \(c.rows) x \(c.columns)")
+        "product of \(m) x \(k) and \(inner) x \(n) into \(c.rows) x \(c.columns)"
+    )
     guard m > 0, n > 0 else { return }
     guard k > 0 else {
         if beta == 0 { c.fill(0) }
@@ -32,8 +38,19 @@ public func multiply(
     }
     _ = BLAS.ready
     cblas_sgemm(
-        CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans,
-        transposeB ? CblasTrans : CblasNoTrans, Int32(m), Int32(n), Int32(k), alpha, a.base,
-        Int32(max(a.stride, 1)), b.base, Int32(max(b.stride, 1)), beta, c.base,
-        Int32(max(c.stride, 1)))
+        CblasRowMajor,
+        transposeA ? CblasTrans : CblasNoTrans,
+        transposeB ? CblasTrans : CblasNoTrans,
+        Int32(m),
+        Int32(n),
+        Int32(k),
+        alpha,
+        a.base,
+        Int32(max(a.stride, 1)),
+        b.base,
+        Int32(max(b.stride, 1)),
+        beta,
+        c.base,
+        Int32(max(c.stride, 1))
+    )
 }

@@ -66,19 +66,34 @@ public final class PackedWeights: @unchecked Sendable {
         defer { library.lock.unlock() }
         guard
             retort_matmul_create(
-                library.engine, Int64(Self.rowBlock), Int64(outputs), Int64(inputs), nil, 0,
-                &product) == dnnl_success
+                library.engine,
+                Int64(Self.rowBlock),
+                Int64(outputs),
+                Int64(inputs),
+                nil,
+                0,
+                &product
+            ) == dnnl_success
         else {
             plain = weight
             return
         }
         layout = product.weights
         let memory = UnsafeMutableRawPointer.allocate(
-            byteCount: max(64, dnnl_memory_desc_get_size(&layout)), alignment: 64)
+            byteCount: max(64, dnnl_memory_desc_get_size(&layout)),
+            alignment: 64
+        )
         guard
             retort_reorder(
-                library.engine, library.stream, Int64(inputs), Int64(outputs), transposed ? 1 : 0,
-                weight.base, &layout, memory) == dnnl_success
+                library.engine,
+                library.stream,
+                Int64(inputs),
+                Int64(outputs),
+                transposed ? 1 : 0,
+                weight.base,
+                &layout,
+                memory
+            ) == dnnl_success
         else {
             memory.deallocate()
             retort_matmul_destroy(&product)
@@ -102,7 +117,12 @@ public final class PackedWeights: @unchecked Sendable {
         precondition(x.columns == inputs && out.columns == outputs && x.rows == out.rows, "shapes")
         if let plain {
             Tensors.multiply(
-                x, plain, transposeB: transposed, into: out, beta: accumulate ? 1 : 0)
+                x,
+                plain,
+                transposeB: transposed,
+                into: out,
+                beta: accumulate ? 1 : 0
+            )
             return
         }
         guard let library = OneDNN.shared, let packed, x.rows > 0 else { return }
@@ -113,7 +133,10 @@ public final class PackedWeights: @unchecked Sendable {
         nonisolated(unsafe) let bits = source
         parallelRanges(x.count, minimum: 1 << 15) { range, _ in
             ck_to_bf16(
-                contiguous.base + range.lowerBound, bits + range.lowerBound, range.count)
+                contiguous.base + range.lowerBound,
+                bits + range.lowerBound,
+                range.count
+            )
         }
         library.lock.lock()
         var start = 0
@@ -121,8 +144,13 @@ public final class PackedWeights: @unchecked Sendable {
             // The tail is rounded up to a power of two's worth of primitives, not one for each size.
             let rows = min(Self.rowBlock, x.rows - start)
             run(
-                library, rows: rows, source: source + start * inputs,
-                target: target.base + start * outputs, packed: packed, accumulate: accumulate)
+                library,
+                rows: rows,
+                source: source + start * inputs,
+                target: target.base + start * outputs,
+                packed: packed,
+                accumulate: accumulate
+            )
             start += rows
         }
         library.lock.unlock()
@@ -130,21 +158,37 @@ public final class PackedWeights: @unchecked Sendable {
     }
 
     private func run(
-        _ library: OneDNN, rows: Int, source: UnsafeMutablePointer<UInt16>,
-        target: UnsafeMutablePointer<Float>, packed: UnsafeMutableRawPointer, accumulate: Bool
+        _ library: OneDNN,
+        rows: Int,
+        source: UnsafeMutablePointer<UInt16>,
+        target: UnsafeMutablePointer<Float>,
+        packed: UnsafeMutableRawPointer,
+        accumulate: Bool
     ) {
         let key = rows << 1 | (accumulate ? 1 : 0)
         if products[key] == nil {
             var product = retort_matmul()
             let status = retort_matmul_create(
-                library.engine, Int64(rows), Int64(outputs), Int64(inputs), &layout,
-                accumulate ? 1 : 0, &product)
+                library.engine,
+                Int64(rows),
+                Int64(outputs),
+                Int64(inputs),
+                &layout,
+                accumulate ? 1 : 0,
+                &product
+            )
             precondition(status == dnnl_success, "oneDNN refused a \(rows)-row product")
             products[key] = product
         }
         guard var product = products[key] else { return }
         let status = retort_matmul_run(
-            library.engine, library.stream, &product, source, packed, target)
+            library.engine,
+            library.stream,
+            &product,
+            source,
+            packed,
+            target
+        )
         precondition(status == dnnl_success, "oneDNN failed in a matrix product")
     }
 }

@@ -20,7 +20,9 @@ public enum Threads {
 /// added in order of worker are the same every time.
 /// - Parameter minimum: The fewest elements worth a thread of their own.
 public func parallelRanges(
-    _ count: Int, minimum: Int = 1, _ body: @Sendable (_ range: Range<Int>, _ worker: Int) -> Void
+    _ count: Int,
+    minimum: Int = 1,
+    _ body: @Sendable (_ range: Range<Int>, _ worker: Int) -> Void
 ) {
     guard count > 0 else { return }
     let workers = max(1, min(Threads.count, count / max(1, minimum)))

@@ -36,7 +36,9 @@ public struct RandomNumbers: RandomNumberGenerator, Sendable {
     public mutating func normal() -> Float {
         let radius = Double(next() >> 11) * 0x1p-53
         let angle = Double(next() >> 11) * 0x1p-53
-        return Float((-2 * Foundation.log(1 - radius)).squareRoot() * Foundation.cos(2 * .pi * angle))
+        return Float(
+            (-2 * Foundation.log(1 - radius)).squareRoot() * Foundation.cos(2 * .pi * angle)
+        )
     }
 }
 

@@ -1,0 +1,75 @@
+# `make` lists what there is. Every variable below can be given on the command line.
+
+MODEL ?= models/smollm2-135m-instruct.gguf
+RUN ?= runs/quickstart
+PIPELINE ?= pipelines/quickstart.yaml
+SEEDS ?= 1 2 3
+# Python is needed for `data` (standard library) and `parity` (reference/requirements.txt) only.
+PYTHON ?= python3
+SWIFT_FLAGS ?=
+
+RETORT := .build/release/retort
+# How the teacher answers the prompts of data/make_prompts.py.
+GENERATE_FLAGS ?= --max-new-tokens 100 --temperature 0 --seed 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help quickstart setup teacher build test lint format data seeds parity goldens clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+quickstart: setup teacher build ## the whole job: set up, fetch the teacher, build, extract, distil, evaluate
+	$(RETORT) run $(PIPELINE)
+
+setup: ## install the system libraries that are missing
+	@scripts/setup.sh
+
+teacher: setup ## fetch the teacher of the quick start (about 100 MB)
+	@scripts/fetch-teacher.sh $(MODEL)
+
+build: setup ## build the command, optimised
+	swift build -c release --product retort $(SWIFT_FLAGS)
+
+test: setup ## run every test; no network, no Python
+	swift test $(SWIFT_FLAGS)
+
+lint: ## check format, scripts and file lengths
+	swift format lint --strict -r Sources Tests Package.swift
+	@if command -v shellcheck >/dev/null; then \
+	  echo "shellcheck scripts/*.sh .ci/run"; shellcheck scripts/*.sh .ci/run; \
+	else echo "lint: shellcheck is not installed, scripts not checked"; fi
+	@scripts/check-lengths.sh
+
+format: ## format the Swift files in place
+	swift format -i -r Sources Tests Package.swift
+
+# Makes data/instructions.jsonl anew: prompts by a script, answers by the teacher.
+data: teacher build ## make data/instructions.jsonl (takes the teacher a while)
+	mkdir -p runs
+	$(PYTHON) data/make_prompts.py > runs/prompts.jsonl
+	$(RETORT) generate --model $(MODEL) --prompts runs/prompts.jsonl \
+	  --output data/instructions.jsonl $(GENERATE_FLAGS)
+
+# The teacher runs once: the cache of the quick start serves every seed.
+seeds: setup teacher build ## the quick start's students once for each of SEEDS
+	$(RETORT) run $(PIPELINE)
+	set -e; for seed in $(SEEDS); do \
+	  $(RETORT) run $(PIPELINE) --set seed=$$seed --set output=runs/seeds/$$seed \
+	    --set cache=$(RUN)/cache; \
+	done
+
+parity: ## hold the quick start's cache and students against transformers (needs Python)
+	$(PYTHON) reference/gguf_parity.py $(RUN)/cache $(MODEL)
+	@for student in $(RUN)/*/student; do \
+	  if [ -f "$$student/parity.safetensors" ]; then \
+	    $(PYTHON) reference/student_parity.py "$$student" || exit 1; \
+	  fi; \
+	done
+
+goldens: ## make the golden files of the tests anew (needs Python)
+	$(PYTHON) reference/model_goldens.py
+	$(PYTHON) reference/criterion_goldens.py
+
+clean: ## remove what was built; runs/ and models/ stay
+	rm -rf .build

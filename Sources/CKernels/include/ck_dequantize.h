@@ -1,0 +1,37 @@
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Stored weights to float, and back for the writer. `blocks` holds `n` blocks of the type (for
+/// f16, bf16 and f64 a block is one element) at any alignment, little-endian; `out` takes all their
+/// elements in order. Block layouts: GGUF specification, as read by the `gguf` Python package, to
+/// whose results these are equal bit for bit (no multiply and add is fused).
+
+void ck_dequantize_f32(const void *blocks, float *out, size_t n);
+void ck_dequantize_f16(const void *blocks, float *out, size_t n);
+void ck_dequantize_bf16(const void *blocks, float *out, size_t n);
+void ck_dequantize_f64(const void *blocks, float *out, size_t n);
+/// 32 elements a block.
+void ck_dequantize_q4_0(const void *blocks, float *out, size_t n);
+void ck_dequantize_q4_1(const void *blocks, float *out, size_t n);
+void ck_dequantize_q5_0(const void *blocks, float *out, size_t n);
+void ck_dequantize_q5_1(const void *blocks, float *out, size_t n);
+void ck_dequantize_q8_0(const void *blocks, float *out, size_t n);
+/// 256 elements a block.
+void ck_dequantize_q2_k(const void *blocks, float *out, size_t n);
+void ck_dequantize_q3_k(const void *blocks, float *out, size_t n);
+void ck_dequantize_q4_k(const void *blocks, float *out, size_t n);
+void ck_dequantize_q5_k(const void *blocks, float *out, size_t n);
+void ck_dequantize_q6_k(const void *blocks, float *out, size_t n);
+
+/// Float to half precision and to bfloat16, rounded to nearest even; NaN stays NaN.
+void ck_weights_to_f16(const float *values, uint16_t *out, size_t n);
+void ck_weights_to_bf16(const float *values, uint16_t *out, size_t n);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,108 @@
+import Foundation
+import Tensors
+
+/// What `extract:` in a pipeline file sets.
+public struct ExtractSettings: Codable, Sendable, Equatable {
+    /// A Hugging Face directory or a GGUF file.
+    public var teacher: String
+    /// A JSON Lines file of prompts and responses.
+    public var data: String
+    /// The cache directory to make.
+    public var output: String
+    /// The prompt template's name.
+    public var template: String
+    /// Only these splits of the dataset; nil takes all.
+    public var splits: [String]?
+    /// Only the first so many examples; nil takes all.
+    public var limit: Int?
+    /// Prompts are cut to so many tokens.
+    public var maxPromptLength: Int
+    /// Prompt and response together are cut to so many tokens.
+    public var maxLength: Int
+    /// Log-probabilities stored for each row; 0 stores none.
+    public var topK: Int
+    /// f32 or bf16 matrix products.
+    public var compute: ComputeType
+    /// Tokens pushed through a layer before the next is loaded.
+    public var blockTokens: Int
+    /// The size of a shard before compression.
+    public var shardMiB: Int
+
+    /// The keys of the YAML file.
+    public enum CodingKeys: String, CodingKey, CaseIterable {
+        /// One for each setting.
+        case teacher, data, output, template, splits, limit, compute
+        /// See `ExtractSettings.maxPromptLength`.
+        case maxPromptLength = "max_prompt_length"
+        /// See `ExtractSettings.maxLength`.
+        case maxLength = "max_length"
+        /// See `ExtractSettings.topK`.
+        case topK = "top_k"
+        /// See `ExtractSettings.blockTokens`.
+        case blockTokens = "block_tokens"
+        /// See `ExtractSettings.shardMiB`.
+        case shardMiB = "shard_mib"
+    }
+
+    /// Settings with the defaults of METHOD's example layout.
+    public init(teacher: String, data: String, output: String) {
+        self.teacher = teacher
+        self.data = data
+        self.output = output
+        template = "chatml"
+        maxPromptLength = 256
+        maxLength = 512
+        topK = 64
+        compute = .f32
+        blockTokens = 32_768
+        shardMiB = 256
+    }
+
+    /// Decodes with defaults for what is left out.
+    public init(from decoder: any Decoder) throws {
+        let c = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            teacher: try c.decode(String.self, forKey: .teacher),
+            data: try c.decode(String.self, forKey: .data),
+            output: try c.decode(String.self, forKey: .output)
+        )
+        template = try c.decodeIfPresent(String.self, forKey: .template) ?? template
+        splits = try c.decodeIfPresent([String].self, forKey: .splits)
+        limit = try c.decodeIfPresent(Int.self, forKey: .limit)
+        maxPromptLength =
+            try c.decodeIfPresent(Int.self, forKey: .maxPromptLength) ?? maxPromptLength
+        maxLength = try c.decodeIfPresent(Int.self, forKey: .maxLength) ?? maxLength
+        topK = try c.decodeIfPresent(Int.self, forKey: .topK) ?? topK
+        compute = try c.decodeIfPresent(ComputeType.self, forKey: .compute) ?? compute
+        blockTokens = try c.decodeIfPresent(Int.self, forKey: .blockTokens) ?? blockTokens
+        shardMiB = try c.decodeIfPresent(Int.self, forKey: .shardMiB) ?? shardMiB
+    }
+
+    /// Refuses what cannot work, before anything is read.
+    ///
+    /// - Throws: `ExtractError` naming the setting.
+    public func validate() throws {
+        let checks: [(String, Int, ClosedRange<Int>)] = [
+            ("max_prompt_length", maxPromptLength, 1...1_000_000),
+            ("max_length", maxLength, 2...1_000_000), ("top_k", topK, 0...4_096),
+            ("block_tokens", blockTokens, 1...100_000_000), ("shard_mib", shardMiB, 1...1_024),
+            ("limit", limit ?? 1, 1...Int.max),
+        ]
+        for (name, value, range) in checks where !range.contains(value) {
+            throw ExtractError(
+                .badSetting,
+                "extract.\(name)",
+                "\(value) is out of range",
+                remedy: "Give \(range.lowerBound) to \(range.upperBound)"
+            )
+        }
+        guard maxPromptLength < maxLength else {
+            throw ExtractError(
+                .badSetting,
+                "extract.max_prompt_length",
+                "\(maxPromptLength) leaves no room in max_length \(maxLength)",
+                remedy: "Make max_length larger"
+            )
+        }
+    }
+}

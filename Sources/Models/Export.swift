@@ -1,0 +1,38 @@
+import Foundation
+
+/// Writes a model as a Hugging Face directory that transformers loads: config.json and
+/// model.safetensors. Tokenizer files are the caller's to add.
+///
+/// - Parameters:
+///   - directory: Made if it is not there; files of those names are replaced.
+///   - type: `f32`, `bf16` or `f16`.
+/// - Throws: `ModelError` when a file cannot be written.
+public func exportHuggingFace(
+    _ model: any LanguageModel,
+    to directory: URL,
+    type: WeightType = .f32
+) throws {
+    do {
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        let config = try JSONSerialization.data(
+            withJSONObject: model.configuration.jsonObject(type: type),
+            options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        )
+        try config.write(to: directory.appendingPathComponent("config.json"), options: .atomic)
+    } catch {
+        throw ModelError(
+            .io,
+            path: directory.path,
+            "config.json cannot be written: \(error)",
+            remedy: "Check free space and permissions"
+        )
+    }
+    try SafetensorsWriter.write(
+        model.parameters.map {
+            ($0.name, $0.shape, UnsafeBufferPointer(start: $0.value.base, count: $0.value.count))
+        },
+        type: type,
+        metadata: ["format": "pt"],
+        to: directory.appendingPathComponent("model.safetensors")
+    )
+}

@@ -1,0 +1,270 @@
+import Foundation
+
+/// config.json as Hugging Face writes it: the keys that the known architectures use.
+private struct ConfigFile: Decodable {
+    struct Rope: Decodable {
+        var rope_theta: Double?
+        var rope_type: String?
+        var type: String?
+        var factor: Double?
+        var low_freq_factor: Double?
+        var high_freq_factor: Double?
+        var original_max_position_embeddings: Int?
+    }
+
+    /// Some configurations give one id, some a list.
+    struct TokenID: Decodable {
+        var value: Int?
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if let one = try? container.decode(Int.self) {
+                value = one
+            } else {
+                value = (try? container.decode([Int].self))?.first
+            }
+        }
+    }
+
+    var model_type: String?
+    var vocab_size: Int?
+    var eos_token_id: TokenID?
+    var bos_token_id: TokenID?
+    var tie_word_embeddings: Bool?
+    // Llama
+    var hidden_size: Int?
+    var num_hidden_layers: Int?
+    var num_attention_heads: Int?
+    var num_key_value_heads: Int?
+    var head_dim: Int?
+    var intermediate_size: Int?
+    var max_position_embeddings: Int?
+    var rms_norm_eps: Double?
+    var rope_theta: Double?
+    var rope_scaling: Rope?
+    var rope_parameters: Rope?
+    var hidden_act: String?
+    var attention_bias: Bool?
+    var mlp_bias: Bool?
+    // GPT-2
+    var n_embd: Int?
+    var n_layer: Int?
+    var n_head: Int?
+    var n_positions: Int?
+    var n_inner: Int?
+    var layer_norm_epsilon: Double?
+    var activation_function: String?
+}
+
+extension ModelConfiguration {
+    /// Reads config.json.
+    ///
+    /// - Throws: `ModelError` that names the key that is missing, unknown or out of range.
+    public init(contentsOf url: URL) throws {
+        let path = url.path
+        guard let data = try? Data(contentsOf: url) else {
+            throw ModelError(
+                .missing,
+                path: path,
+                "there is no config.json to read",
+                remedy: "Give a directory as `save_pretrained` writes it, or a GGUF file"
+            )
+        }
+        let file: ConfigFile
+        do {
+            file = try JSONDecoder().decode(ConfigFile.self, from: data)
+        } catch {
+            throw ModelError(
+                .corrupt,
+                path: path,
+                "config.json does not parse: \(error)",
+                remedy: "Fetch the file again"
+            )
+        }
+        func need(_ value: Int?, _ key: String) throws -> Int {
+            guard let value else {
+                throw ModelError(
+                    .corrupt,
+                    path: path,
+                    "key \"\(key)\" is missing",
+                    remedy: "Fetch config.json again"
+                )
+            }
+            return value
+        }
+        switch file.model_type {
+        case "llama":
+            try Self.refuse(path, file.hidden_act ?? "silu", ["silu"], "hidden_act")
+            try Self.refuse(path, "\(file.attention_bias ?? false)", ["false"], "attention_bias")
+            try Self.refuse(path, "\(file.mlp_bias ?? false)", ["false"], "mlp_bias")
+            let hidden = try need(file.hidden_size, "hidden_size")
+            let heads = try need(file.num_attention_heads, "num_attention_heads")
+            self.init(
+                modelType: "llama",
+                hiddenSize: hidden,
+                layerCount: try need(file.num_hidden_layers, "num_hidden_layers"),
+                headCount: heads,
+                keyValueHeadCount: file.num_key_value_heads ?? heads,
+                headSize: file.head_dim ?? (heads > 0 ? hidden / heads : 0),
+                intermediateSize: try need(file.intermediate_size, "intermediate_size"),
+                vocabularySize: try need(file.vocab_size, "vocab_size"),
+                maxPositions: file.max_position_embeddings ?? 2048,
+                normEpsilon: Float(file.rms_norm_eps ?? 1e-6),
+                tiesEmbeddings: file.tie_word_embeddings ?? false
+            )
+            let rope = file.rope_parameters ?? file.rope_scaling
+            ropeTheta = Float(file.rope_theta ?? rope?.rope_theta ?? 10_000)
+            if let rope {
+                let kind = rope.rope_type ?? rope.type ?? "default"
+                try Self.refuse(path, kind, ["default", "llama3"], "rope_scaling.rope_type")
+                if kind == "llama3" {
+                    ropeScaling = Llama3Scaling(
+                        factor: Float(rope.factor ?? 8),
+                        lowFrequencyFactor: Float(rope.low_freq_factor ?? 1),
+                        highFrequencyFactor: Float(rope.high_freq_factor ?? 4),
+                        originalMaxPositions: rope.original_max_position_embeddings ?? 8192
+                    )
+                }
+            }
+        case "gpt2":
+            try Self.refuse(
+                path,
+                file.activation_function ?? "gelu_new",
+                ["gelu_new"],
+                "activation_function"
+            )
+            let hidden = try need(file.n_embd, "n_embd")
+            let heads = try need(file.n_head, "n_head")
+            self.init(
+                modelType: "gpt2",
+                hiddenSize: hidden,
+                layerCount: try need(file.n_layer, "n_layer"),
+                headCount: heads,
+                keyValueHeadCount: heads,
+                headSize: heads > 0 ? hidden / heads : 0,
+                intermediateSize: file.n_inner ?? 4 * hidden,
+                vocabularySize: try need(file.vocab_size, "vocab_size"),
+                maxPositions: file.n_positions ?? 1024,
+                normEpsilon: Float(file.layer_norm_epsilon ?? 1e-5),
+                tiesEmbeddings: file.tie_word_embeddings ?? true
+            )
+        default:
+            throw Self.unknownArchitecture(file.model_type ?? "(no model_type)", path)
+        }
+        endOfSequence = file.eos_token_id?.value
+        beginOfSequence = file.bos_token_id?.value
+        try validate(path)
+    }
+
+    static func unknownArchitecture(_ name: String, _ path: String) -> ModelError {
+        ModelError(
+            .unsupported,
+            path: path,
+            "unknown architecture \"\(name)\"",
+            remedy: "Known ones are: \(ArchitectureRegistry.names.joined(separator: ", "))"
+        )
+    }
+
+    private static func refuse(_ path: String, _ value: String, _ known: [String], _ key: String)
+        throws
+    {
+        guard !known.contains(value) else { return }
+        throw ModelError(
+            .unsupported,
+            path: path,
+            "\"\(key)\" is \(value)",
+            remedy: "Retort computes \(known.joined(separator: " or ")) only"
+        )
+    }
+
+    /// Refuses sizes that no model has, before memory is taken for them.
+    func validate(_ path: String) throws {
+        let limits: [(String, Int, ClosedRange<Int>)] = [
+            ("hidden size", hiddenSize, 1...131_072), ("layers", layerCount, 1...1_024),
+            ("attention heads", headCount, 1...1_024),
+            ("key-value heads", keyValueHeadCount, 1...1_024), ("head size", headSize, 1...1_024),
+            ("intermediate size", intermediateSize, 1...1_048_576),
+            ("vocabulary", vocabularySize, 1...4_194_304),
+            ("positions", maxPositions, 1...16_777_216),
+        ]
+        for (name, value, range) in limits where !range.contains(value) {
+            throw ModelError(
+                .corrupt,
+                path: path,
+                "\(name) of \(value)",
+                remedy: "Expected \(range.lowerBound) to \(range.upperBound)"
+            )
+        }
+        guard headCount % keyValueHeadCount == 0 else {
+            throw ModelError(
+                .corrupt,
+                path: path,
+                "\(headCount) attention heads over \(keyValueHeadCount) key-value heads",
+                remedy: "The first must be a multiple of the second"
+            )
+        }
+        guard modelType != "llama" || headSize % 2 == 0 else {
+            throw ModelError(
+                .corrupt,
+                path: path,
+                "an odd head size of \(headSize)",
+                remedy: "Rotary positions turn pairs of channels"
+            )
+        }
+        guard modelType != "gpt2" || headSize * headCount == hiddenSize else {
+            throw ModelError(
+                .corrupt,
+                path: path,
+                "\(headCount) heads do not divide \(hiddenSize) channels",
+                remedy: "Check n_embd and n_head"
+            )
+        }
+    }
+
+    /// config.json's keys and values, as transformers reads them.
+    func jsonObject(type: WeightType) -> [String: Any] {
+        var object: [String: Any] = [
+            "model_type": modelType, "vocab_size": vocabularySize,
+            "tie_word_embeddings": tiesEmbeddings,
+            "torch_dtype": type == .f32 ? "float32" : type == .bf16 ? "bfloat16" : "float16",
+        ]
+        if let endOfSequence { object["eos_token_id"] = endOfSequence }
+        if let beginOfSequence { object["bos_token_id"] = beginOfSequence }
+        if modelType == "gpt2" {
+            object.merge(
+                [
+                    "architectures": ["GPT2LMHeadModel"], "n_embd": hiddenSize,
+                    "n_layer": layerCount, "n_head": headCount, "n_positions": maxPositions,
+                    "n_ctx": maxPositions, "n_inner": intermediateSize,
+                    "layer_norm_epsilon": decimal(normEpsilon), "activation_function": "gelu_new",
+                    "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
+                ],
+                uniquingKeysWith: { $1 }
+            )
+        } else {
+            object.merge(
+                [
+                    "architectures": ["LlamaForCausalLM"], "hidden_size": hiddenSize,
+                    "num_hidden_layers": layerCount, "num_attention_heads": headCount,
+                    "num_key_value_heads": keyValueHeadCount, "head_dim": headSize,
+                    "intermediate_size": intermediateSize,
+                    "max_position_embeddings": maxPositions, "rms_norm_eps": decimal(normEpsilon),
+                    "rope_theta": decimal(ropeTheta), "hidden_act": "silu",
+                ],
+                uniquingKeysWith: { $1 }
+            )
+            if let scaling = ropeScaling {
+                object["rope_scaling"] = [
+                    "rope_type": "llama3", "factor": decimal(scaling.factor),
+                    "low_freq_factor": decimal(scaling.lowFrequencyFactor),
+                    "high_freq_factor": decimal(scaling.highFrequencyFactor),
+                    "original_max_position_embeddings": scaling.originalMaxPositions,
+                ]
+            }
+        }
+        return object
+    }
+
+    /// The shortest decimal that means this float, so that 1e-5 is not written as 9.99999974e-06.
+    private func decimal(_ value: Float) -> Double { Double("\(value)") ?? Double(value) }
+}

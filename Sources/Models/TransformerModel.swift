@@ -1,0 +1,134 @@
+import CKernels
+import Tensors
+
+/// A whole model in memory, put together from the parts of its architecture.
+public final class TransformerModel: LanguageModel {
+    let architecture: any Architecture
+    /// [V, d].
+    public let inputEmbedding: Parameter
+    /// [V, d].
+    public let outputHead: Parameter
+    private let positionEmbedding: Parameter?
+    let blocks: [any TransformerBlock]
+    private let finalNorm: Norm
+
+    /// Loads every part from `source`.
+    public init(_ architecture: any Architecture, from source: any ParameterSource) throws {
+        self.architecture = architecture
+        inputEmbedding = try architecture.tokenEmbedding(from: source)
+        positionEmbedding = try architecture.positionEmbedding(from: source)
+        blocks = try (0..<architecture.configuration.layerCount).map {
+            try architecture.block($0, from: source)
+        }
+        finalNorm = try architecture.finalNorm(from: source).norm
+        outputHead =
+            architecture.configuration.tiesEmbeddings
+            ? inputEmbedding : try architecture.head(from: source)
+    }
+
+    /// The sizes.
+    public var configuration: ModelConfiguration { architecture.configuration }
+
+    /// Every weight once, in a fixed order.
+    public var parameters: [Parameter] {
+        var all = [inputEmbedding]
+        if let positionEmbedding { all.append(positionEmbedding) }
+        for block in blocks { all += block.parameters }
+        all += finalNorm.parameters
+        if outputHead !== inputEmbedding { all.append(outputHead) }
+        return all
+    }
+
+    /// Makes the block weights ready for inference in that precision; not for training, which
+    /// changes the weights.
+    public func pack(_ compute: ComputeType) {
+        for block in blocks { block.pack(compute) }
+    }
+
+    /// (T, d): the rows of the embedding, and of the positions where the model learns them.
+    func embed(_ tokens: [UInt32], positions: [Int32]) -> Matrix {
+        embedTokens(tokens, positions: positions, inputEmbedding, positionEmbedding)
+    }
+
+    /// See `LanguageModel`.
+    public func hiddenStates(_ batch: VarlenBatch, tape: Tape?) -> Matrix {
+        let x = embed(batch.tokens, positions: batch.positions)
+        for block in blocks {
+            let context = BlockContext(batch)
+            if tape != nil { context.tape = BlockTape() }
+            block.forward(x, context)
+            if let kept = context.tape { tape?.blocks.append(kept) }
+        }
+        tape?.batch = batch
+        tape?.finalInput = x
+        return finalNorm(x)
+    }
+
+    /// See `LanguageModel`.
+    public func backward(_ gradient: Matrix, tape: Tape) {
+        guard let batch = tape.batch, let input = tape.finalInput else {
+            preconditionFailure("backward before forward")
+        }
+        let x = Matrix(zeros: gradient.rows, gradient.columns)
+        finalNorm.backward(gradient, input: input, into: x)
+        for index in blocks.indices.reversed() {
+            let context = BlockContext(batch)
+            context.tape = tape.blocks[index]
+            blocks[index].backward(x, context)
+            tape.blocks[index] = BlockTape()
+        }
+        let positions = batch.positions
+        for (row, token) in batch.tokens.enumerated() {
+            if let sum = inputEmbedding.gradient {
+                ck_add(sum.row(Int(token)), x.row(row), x.columns)
+            }
+            if let sum = positionEmbedding?.gradient {
+                ck_add(sum.row(Int(positions[row])), x.row(row), x.columns)
+            }
+        }
+        gradient.assign(x)
+    }
+
+    /// Runs tokens through the model while keeping keys and values: a prompt a sequence when not
+    /// decoding, else one token a sequence.
+    func hiddenStates(
+        _ tokens: [UInt32],
+        positions: [Int32],
+        cache: KeyValueCache,
+        context makeContext: (KeyValueCache.Layer) -> BlockContext
+    ) -> Matrix {
+        let x = embed(tokens, positions: positions)
+        for (index, block) in blocks.enumerated() {
+            block.forward(x, makeContext(cache.layers[index]))
+        }
+        return x
+    }
+
+    func normalized(_ x: Matrix) -> Matrix { finalNorm(x) }
+}
+
+/// (T, d): the rows of the token embedding, plus those of the positions where a model learns them.
+///
+/// - Precondition: Every token is below the vocabulary's size, every position below the positions'.
+public func embed(_ batch: VarlenBatch, _ table: Parameter, _ positions: Parameter?) -> Matrix {
+    embedTokens(batch.tokens, positions: batch.positions, table, positions)
+}
+
+private func embedTokens(
+    _ tokens: [UInt32],
+    positions: [Int32],
+    _ table: Parameter,
+    _ places: Parameter?
+) -> Matrix {
+    let d = table.value.columns
+    let x = Matrix(uninitialized: tokens.count, d)
+    for (row, token) in tokens.enumerated() {
+        precondition(Int(token) < table.value.rows, "token \(token) of \(table.value.rows)")
+        x.row(row).update(from: table.value.row(Int(token)), count: d)
+        guard let places else { continue }
+        let position = Int(positions[row])
+        precondition(position < places.value.rows, "position \(position) of \(places.value.rows)")
+        ck_add(x.row(row), places.value.row(position), d)
+    }
+    return x
+}

@@ -1,0 +1,45 @@
+import ArgumentParser
+import Foundation
+
+/// The command line: parse, call, print. What the commands do lies in the other targets.
+@main
+struct Retort: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "retort",
+        abstract: "Distils large language models offline.",
+        discussion: """
+            A teacher is run once (extract) and leaves its hidden states and logits in HDF5 shards. \
+            Students are trained from those shards (distill) without the teacher.
+
+            Start with:  retort run pipelines/quickstart.yaml
+
+            Exit codes: 0 done, 1 failed, 64 usage or settings, 65 bad data, 66 missing input, \
+            73 output exists, 74 input/output error or full disk, 75 stopped early (run again to go on).
+            """,
+        version: Version.text,
+        subcommands: [
+            RunCommand.self, ExtractCommand.self, DistillCommand.self, EvalCommand.self,
+            GenerateCommand.self, CacheCommand.self, ModelCommand.self,
+        ]
+    )
+
+    static func main() {
+        Signals.install()
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch {
+            // Usage errors and --help are the parser's to print; everything else is ours.
+            if let failure = Failure(error) {
+                Console.error(failure.message)
+                Foundation.exit(failure.code)
+            }
+            exit(withError: error)
+        }
+    }
+}
+
+/// The version that `--version` prints and that run directories record.
+enum Version {
+    static let text = "0.1.0"
+}

@@ -1,0 +1,30 @@
+import Dispatch
+import Foundation
+import Synchronization
+
+/// Ctrl-C and a scheduler's TERM ask a job to stop at a point from which it can go on; the second
+/// Ctrl-C ends it at once.
+enum Signals {
+    private static let stopRequests = Atomic<Int>(0)
+    nonisolated(unsafe) private static var sources: [any DispatchSourceSignal] = []
+
+    /// Whether a stop was asked for. Long loops look at it.
+    static var shouldStop: Bool { stopRequests.load(ordering: .relaxed) > 0 }
+
+    static func install() {
+        // A reader that goes away (`| head`) ends us quietly, as it does other programs.
+        signal(SIGPIPE, SIG_DFL)
+        let queue = DispatchQueue(label: "retort.signals")
+        for number in [SIGINT, SIGTERM] {
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+            source.setEventHandler {
+                let count = stopRequests.add(1, ordering: .relaxed).newValue
+                if count > 1 { Foundation.exit(128 + number) }
+                Console.say("\nstopping at the next safe point; once more stops at once")
+            }
+            source.resume()
+            sources.append(source)
+        }
+    }
+}
