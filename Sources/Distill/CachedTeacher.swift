@@ -26,6 +26,8 @@ public struct CachedTeacher {
         }
         let (ids, numbers) = try reader.teacherEmbedding()
         embedding = EmbeddingRows(
-            ids: ids, rows: Matrix(numbers, rows: ids.count, columns: columns))
+            ids: ids,
+            rows: Matrix(numbers, rows: ids.count, columns: columns)
+        )
     }
 }

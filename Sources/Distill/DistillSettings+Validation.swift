@@ -25,12 +25,19 @@ extension DistillSettings {
             ("head_memory_mib", headMemoryMiB),
         ] {
             try require(
-                (1...1_000_000).contains(value), key, "\(value)", "give 1 to 1,000,000")
+                (1...1_000_000).contains(value),
+                key,
+                "\(value)",
+                "give 1 to 1,000,000"
+            )
         }
         try require(maxLength >= 2, "max_length", "\(maxLength)", "give 2 or more")
         try require(
-            maxPromptLength < maxLength, "max_prompt_length", "\(maxPromptLength)",
-            "it must be below max_length, \(maxLength), or no response is left")
+            maxPromptLength < maxLength,
+            "max_prompt_length",
+            "\(maxPromptLength)",
+            "it must be below max_length, \(maxLength), or no response is left"
+        )
         for (key, value) in [
             ("warmup_steps", warmupSteps), ("checkpoint_every", checkpointEvery),
             ("eval_every", evalEvery),
@@ -43,14 +50,21 @@ extension DistillSettings {
             ("clip", clip),
         ] {
             try require(
-                value > 0 && value.isFinite, key, "\(value)", "give a number above 0")
+                value > 0 && value.isFinite,
+                key,
+                "\(value)",
+                "give a number above 0"
+            )
         }
         for (key, value) in [("kd_rate", kdRate), ("learning_rate_floor", learningRateFloor)] {
             try require((0...1).contains(value), key, "\(value)", "give a number from 0 to 1")
         }
         try require(
-            (0..<1).contains(weightDecay), "weight_decay", "\(weightDecay)",
-            "give a number from 0 to below 1")
+            (0..<1).contains(weightDecay),
+            "weight_decay",
+            "\(weightDecay)",
+            "give a number from 0 to below 1"
+        )
         for (key, value) in [
             ("cache", cache), ("output", output), ("student.from", student.from),
             ("split", split),
@@ -60,7 +74,10 @@ extension DistillSettings {
     }
 
     private func require(
-        _ holds: Bool, _ key: String, _ value: String, _ remedy: String
+        _ holds: Bool,
+        _ key: String,
+        _ value: String,
+        _ remedy: String
     ) throws {
         if !holds { throw DistillError.badSetting(key: key, value: value, remedy: remedy) }
     }
@@ -68,15 +85,21 @@ extension DistillSettings {
     private func requireName(_ name: String, among names: [String], kind: String) throws {
         guard !names.contains(name) else { return }
         throw DistillError.unknownName(
-            kind: kind, name: name, nearest: nearestName(to: name, among: names))
+            kind: kind,
+            name: name,
+            nearest: nearestName(to: name, among: names)
+        )
     }
 
     /// What the criterion is told.
     public var criterionSettings: CriterionSettings {
         CriterionSettings(
-            kdRate: kdRate, temperature: temperature, teacherTemperature: teacherTemperature,
+            kdRate: kdRate,
+            temperature: temperature,
+            teacherTemperature: teacherTemperature,
             divergence: Divergence(rawValue: divergence) ?? .forwardKL,
-            scalesByTemperatureSquared: temperatureSquared)
+            scalesByTemperatureSquared: temperatureSquared
+        )
     }
 
     /// The settings as one line each, those left out that change no number of the result.

@@ -34,8 +34,13 @@ struct MicroBatch {
     private func criterionBatch(supervised: Matrix) -> CriterionBatch {
         CriterionBatch(
             student: SupervisedRows(
-                hidden: supervised, inputs: inputs, labels: labels, offsets: offsets),
-            teacher: teacher)
+                hidden: supervised,
+                inputs: inputs,
+                labels: labels,
+                offsets: offsets
+            ),
+            teacher: teacher
+        )
     }
 
     /// Spreads the gradient of the supervised rows (n, d) over all tokens (T, d).
@@ -52,7 +57,10 @@ struct MicroBatch {
     ///     shorter than the other, both keep what both have.
     ///   - hiddenSize: D; the teacher's side is empty where the records hold no hidden states.
     init(
-        _ records: [CacheRecord], encoder: StudentEncoder, pairs: Bool, hiddenSize: Int
+        _ records: [CacheRecord],
+        encoder: StudentEncoder,
+        pairs: Bool,
+        hiddenSize: Int
     ) throws {
         var sequences: [[UInt32]] = []
         var kept: [CacheRecord] = []
@@ -97,8 +105,11 @@ struct MicroBatch {
             ? Matrix(zeros: teacher.labels.count, 0)
             : Matrix(hidden, rows: teacher.labels.count, columns: hiddenSize)
         self.teacher = SupervisedRows(
-            hidden: states, inputs: teacher.inputs, labels: teacher.labels,
-            offsets: teacher.offsets)
+            hidden: states,
+            inputs: teacher.inputs,
+            labels: teacher.labels,
+            offsets: teacher.offsets
+        )
         self.records = kept
         self.cut = cut
         self.dropped = dropped

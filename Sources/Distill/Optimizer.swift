@@ -35,7 +35,9 @@ final class Optimizer {
                 parameter: parameter,
                 m: Matrix(zeros: parameter.value.rows, parameter.value.columns),
                 v: Matrix(zeros: parameter.value.rows, parameter.value.columns),
-                learningRate: rate, weightDecay: parameter.decays ? settings.weightDecay : 0)
+                learningRate: rate,
+                weightDecay: parameter.decays ? settings.weightDecay : 0
+            )
         }
         slots =
             student.map { slot($0, settings.learningRate) }
@@ -72,9 +74,20 @@ final class Optimizer {
             parallelRanges(value.count, minimum: 1 << 15) { range, _ in
                 let at = range.lowerBound
                 ck_adamw(
-                    value.base + at, gradient.base + at, m.base + at, v.base + at, range.count,
-                    rate, Self.beta1, Self.beta2, Self.epsilon, decay, correction1, correction2,
-                    scale)
+                    value.base + at,
+                    gradient.base + at,
+                    m.base + at,
+                    v.base + at,
+                    range.count,
+                    rate,
+                    Self.beta1,
+                    Self.beta2,
+                    Self.epsilon,
+                    decay,
+                    correction1,
+                    correction2,
+                    scale
+                )
             }
         }
     }

@@ -25,15 +25,22 @@ final class StudentTraining {
         criterion = type.init(
             settings: settings.criterionSettings,
             sizes: CriterionSizes(
-                student: model.outputHead.value.columns, teacher: teacher.hiddenSize),
-            seed: settings.seed)
+                student: model.outputHead.value.columns,
+                teacher: teacher.hiddenSize
+            ),
+            seed: settings.seed
+        )
         optimizer = Optimizer(
-            student: model.parameters, projectors: criterion.projectors.flatMap(\.parameters),
-            settings: settings)
+            student: model.parameters,
+            projectors: criterion.projectors.flatMap(\.parameters),
+            settings: settings
+        )
         models = CriterionModels(
             studentHead: HeadProduct(model.outputHead, compute: settings.compute),
-            studentEmbedding: model.inputEmbedding.value, teacherHead: teacher.head,
-            teacherEmbedding: teacher.embedding)
+            studentEmbedding: model.inputEmbedding.value,
+            teacherHead: teacher.head,
+            teacherEmbedding: teacher.embedding
+        )
         engine = HeadLoss(memoryLimit: settings.headMemoryMiB << 20)
     }
 
@@ -41,7 +48,9 @@ final class StudentTraining {
     func step(_ batches: [MicroBatch], factor: Float) throws -> StepResult {
         let width = model.outputHead.value.columns
         let statistics = try criterion.statistics(
-            of: batches.map { $0.criterionBatch(width: width) }, models: models)
+            of: batches.map { $0.criterionBatch(width: width) },
+            models: models
+        )
         var result = StepResult()
         for batch in batches where !batch.rows.isEmpty {
             let tape = Tape()
@@ -50,7 +59,13 @@ final class StudentTraining {
             let dRows = Matrix(uninitialized: rows.student.count, width)
             result.sums.add(
                 try criterion.evaluate(
-                    rows, models: models, step: statistics, engine: engine, dHidden: dRows))
+                    rows,
+                    models: models,
+                    step: statistics,
+                    engine: engine,
+                    dHidden: dRows
+                )
+            )
             model.backward(batch.spread(dRows), tape: tape)
             result.tokens += batch.sequences.tokenCount
             result.examples += batch.records.count
@@ -67,6 +82,11 @@ final class StudentTraining {
         let rows = batch.criterionBatch(hidden: hidden)
         let statistics = try criterion.statistics(of: [rows], models: models)
         return try criterion.evaluate(
-            rows, models: models, step: statistics, engine: engine, dHidden: nil)
+            rows,
+            models: models,
+            step: statistics,
+            engine: engine,
+            dHidden: nil
+        )
     }
 }
