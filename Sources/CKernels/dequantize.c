@@ -61,13 +61,18 @@ CK_CLONES void ck_dequantize_f64(const void *blocks, float *restrict out, size_t
     }
 }
 
+// Loops of 16 and 32 would be unrolled before the vectoriser sees them, and stay scalar.
+#define VECTOR _Pragma("clang loop vectorize(enable) unroll(disable)")
+
 // MARK: blocks of 32. Low nibbles hold elements 0-15, high nibbles 16-31.
 
 CK_CLONES void ck_dequantize_q4_0(const void *blocks, float *restrict out, size_t n) {
     const uint8_t *p = blocks;
     for (size_t b = 0; b < n; b++, p += 18, out += 32) {
         const float d = half_to_float(load16(p));
+        VECTOR
         for (int i = 0; i < 16; i++) out[i] = d * (float)((int)(p[2 + i] & 15) - 8);
+        VECTOR
         for (int i = 0; i < 16; i++) out[16 + i] = d * (float)((int)(p[2 + i] >> 4) - 8);
     }
 }
@@ -76,7 +81,9 @@ CK_CLONES void ck_dequantize_q4_1(const void *blocks, float *restrict out, size_
     const uint8_t *p = blocks;
     for (size_t b = 0; b < n; b++, p += 20, out += 32) {
         const float d = half_to_float(load16(p)), m = half_to_float(load16(p + 2));
+        VECTOR
         for (int i = 0; i < 16; i++) out[i] = d * (float)(int)(p[4 + i] & 15) + m;
+        VECTOR
         for (int i = 0; i < 16; i++) out[16 + i] = d * (float)(int)(p[4 + i] >> 4) + m;
     }
 }
@@ -87,10 +94,12 @@ CK_CLONES void ck_dequantize_q5_0(const void *blocks, float *restrict out, size_
     for (size_t b = 0; b < n; b++, p += 22, out += 32) {
         const float d = half_to_float(load16(p));
         const uint32_t high = load32(p + 2);
+        VECTOR
         for (int i = 0; i < 16; i++) {
             const int q = (p[6 + i] & 15) | (int)((high >> i & 1u) << 4);
             out[i] = d * (float)(q - 16);
         }
+        VECTOR
         for (int i = 0; i < 16; i++) {
             const int q = (p[6 + i] >> 4) | (int)((high >> (16 + i) & 1u) << 4);
             out[16 + i] = d * (float)(q - 16);
@@ -103,10 +112,12 @@ CK_CLONES void ck_dequantize_q5_1(const void *blocks, float *restrict out, size_
     for (size_t b = 0; b < n; b++, p += 24, out += 32) {
         const float d = half_to_float(load16(p)), m = half_to_float(load16(p + 2));
         const uint32_t high = load32(p + 4);
+        VECTOR
         for (int i = 0; i < 16; i++) {
             const int q = (p[8 + i] & 15) | (int)((high >> i & 1u) << 4);
             out[i] = d * (float)q + m;
         }
+        VECTOR
         for (int i = 0; i < 16; i++) {
             const int q = (p[8 + i] >> 4) | (int)((high >> (16 + i) & 1u) << 4);
             out[16 + i] = d * (float)q + m;
@@ -118,6 +129,7 @@ CK_CLONES void ck_dequantize_q8_0(const void *blocks, float *restrict out, size_
     const uint8_t *p = blocks;
     for (size_t b = 0; b < n; b++, p += 34, out += 32) {
         const float d = half_to_float(load16(p));
+        VECTOR
         for (int i = 0; i < 32; i++) out[i] = d * (float)(int)(int8_t)p[2 + i];
     }
 }
@@ -134,6 +146,7 @@ CK_CLONES void ck_dequantize_q2_k(const void *blocks, float *restrict out, size_
             const float minimum = dmin * (float)(int)(p[g] >> 4);
             const uint8_t *q = p + 16 + (g / 8) * 32 + (g % 2) * 16;
             const int shift = (g / 2 % 4) * 2;
+            VECTOR
             for (int i = 0; i < 16; i++) out[i] = scale * (float)(q[i] >> shift & 3) - minimum;
         }
     }
@@ -152,6 +165,7 @@ CK_CLONES void ck_dequantize_q3_k(const void *blocks, float *restrict out, size_
             const uint8_t *mask = p + (g % 2) * 16;
             const uint8_t *q = p + 32 + (g / 8) * 32 + (g % 2) * 16;
             const int bit = g / 2, shift = (g / 2 % 4) * 2;
+            VECTOR
             for (int i = 0; i < 16; i++) {
                 const int third = (~mask[i] >> bit & 1) << 2;
                 out[i] = scale * (float)((q[i] >> shift & 3) - third);
@@ -182,6 +196,7 @@ CK_CLONES void ck_dequantize_q4_k(const void *blocks, float *restrict out, size_
             const float scale = d * (float)s, minimum = dmin * (float)m;
             const uint8_t *q = p + 16 + (g / 2) * 32;
             const int shift = (g % 2) * 4;
+            VECTOR
             for (int i = 0; i < 32; i++) out[i] = scale * (float)(q[i] >> shift & 15) - minimum;
         }
     }
@@ -199,6 +214,7 @@ CK_CLONES void ck_dequantize_q5_k(const void *blocks, float *restrict out, size_
             const float scale = d * (float)s, minimum = dmin * (float)m;
             const uint8_t *q = p + 48 + (g / 2) * 32;
             const int shift = (g % 2) * 4;
+            VECTOR
             for (int i = 0; i < 32; i++) {
                 const int v = (q[i] >> shift & 15) | (high[i] >> g & 1) << 4;
                 out[i] = scale * (float)v - minimum;
@@ -218,6 +234,7 @@ CK_CLONES void ck_dequantize_q6_k(const void *blocks, float *restrict out, size_
             const uint8_t *q = p + (run / 4) * 64 + (run % 2) * 32 + half;
             const uint8_t *high = p + 128 + (run / 4) * 32 + half;
             const int shift = (run / 2 % 2) * 4, highShift = (run % 4) * 2;
+            VECTOR
             for (int i = 0; i < 16; i++) {
                 const int v = (q[i] >> shift & 15) | (high[i] >> highShift & 3) << 4;
                 out[i] = scale * (float)(v - 32);

@@ -48,7 +48,9 @@ public struct CacheError: Error, CustomStringConvertible, Sendable {
         )
     }
 
-    /// A failed system call. `needed` is the number of bytes about to be written, if any.
+    /// A failed system call.
+    ///
+    /// `needed` is the number of bytes about to be written, if any.
     static func system(_ path: String, _ call: String, code: Int32, needed: Int = 0) -> CacheError {
         let reason = String(cString: strerror(code))
         switch code {

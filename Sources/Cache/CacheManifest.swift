@@ -42,7 +42,9 @@ public struct ShardEntry: Codable, Sendable, Equatable {
     public var file: FileEntry
 }
 
-/// What a finished cache consists of. Its file is canonical: one content has one text.
+/// What a finished cache consists of.
+///
+/// Its file is canonical: one content has one text.
 public struct CacheManifest: Codable, Sendable, Equatable {
     /// SHA-256 of this manifest's text with this field empty.
     public var checksum: String
@@ -152,7 +154,9 @@ public struct CacheManifest: Codable, Sendable, Equatable {
     }
 }
 
-/// Names inside a cache's directory. They are made here and never taken from a file.
+/// Names inside a cache's directory.
+///
+/// They are made here and never taken from a file.
 enum CacheLayout {
     static let teacher = "teacher.h5"
     static let readme = "README.md"

@@ -1,6 +1,8 @@
 import Foundation
 
-/// A finished cache, open for reading. Safe to use from several threads.
+/// A finished cache, open for reading.
+///
+/// Safe to use from several threads.
 public final class CacheReader: @unchecked Sendable {
     // Unchecked: `open`, `hashed` and `teacherFile` are used under `lock` only.
 

@@ -15,8 +15,9 @@ public struct CacheRecord: Sendable, Equatable {
     public var input: String
     /// The whole sequence (prompt, response, end token), cut to the longest length.
     public var tokenIDs: [UInt32]
-    /// Positions whose *next* token belongs to the response: position i is labelled
-    /// `tokenIDs[i + 1]`. One row of `hidden` and of the logits each.
+    /// Positions whose *next* token belongs to the response.
+    ///
+    /// Position i is labelled `tokenIDs[i + 1]`. One row of `hidden` and of the logits each.
     public var supervised: Range<Int>
     /// (rows, D) row-major final hidden states; stored as bf16.
     public var hidden: [Float]
@@ -24,7 +25,7 @@ public struct CacheRecord: Sendable, Equatable {
     public var topKIDs: [UInt32]
     /// (rows, k) their log-probabilities at temperature 1; stored as f16.
     public var topKLogProbs: [Float]
-    /// (rows) log of the sum of the exponentials of all logits; stored as f32. Empty when k is 0.
+    /// (rows) log of the sum of the exponentials of all logits; stored as f32; empty when k is 0.
     public var logPartition: [Float]
 
     /// A record of these parts; shapes are checked when it is appended.

@@ -107,7 +107,9 @@ public final class CacheStream: Sendable {
         }
     }
 
-    /// Cuts the epoch's order into batches; reads lengths only. Ends early when `body` says false.
+    /// Cuts the epoch's order into batches; reads lengths only.
+    ///
+    /// Ends early when `body` says false.
     private func plan(epoch: Int, _ body: (Int, [CacheOrder.Place]) throws -> Bool) throws {
         let sizes = reader.manifest.shards.map { $0.splits[split] ?? 0 }
         let order = CacheOrder(sizes: sizes, seed: seed, epoch: epoch, window: window)

@@ -6,7 +6,9 @@ enum DurableFile {
     /// Ending of temporary names; a leftover one is removed when a writer starts.
     static let temporarySuffix = ".tmp"
 
-    /// Writes `bytes` to `url`. `verify` sees the flushed temporary file before it gets its name.
+    /// Writes `bytes` to `url`.
+    ///
+    /// `verify` sees the flushed temporary file before it gets its name.
     ///
     /// - Throws: `CacheError.diskFull` with the number of bytes needed when there is no room; the
     ///   temporary file is then removed and what had the name before is untouched.

@@ -67,10 +67,12 @@ enum HDF5Library {
             try handles.check(rh5_file_flush(file), "flush")
             let size = H5Fget_file_image(file, nil, 0)
             guard size > 0 else { throw handles.error("measure") }
-            let image = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            var image = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
                 count = max(0, H5Fget_file_image(file, buffer.baseAddress, size))
             }
-            guard image.count == size else { throw handles.error("copy") }
+            guard image.count == size, HDF5Superblock.seal(&image) else {
+                throw handles.error("copy")
+            }
             return image
         }
     }

@@ -1,6 +1,8 @@
 import Foundation
 
-/// One shard, open for reading. Safe to use from several threads; they take turns.
+/// One shard, open for reading.
+///
+/// Safe to use from several threads; they take turns.
 public final class ShardReader: @unchecked Sendable {
     // Unchecked: everything mutable (the readers' recent chunks) is used under `lock` only.
 

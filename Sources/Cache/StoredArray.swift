@@ -141,7 +141,9 @@ struct FileListing: Sendable {
     var header: String
     var arrays: [String: ArrayLayout]
 
-    /// The bytes that hold chunks, neighbours merged. All others are HDF5's own structure.
+    /// The bytes that hold chunks, neighbours merged.
+    ///
+    /// All others are HDF5's own structure.
     var dataRanges: [ByteRange] {
         let places = arrays.values.flatMap(\.chunks).sorted { $0.offset < $1.offset }
         var ranges: [ByteRange] = []

@@ -289,9 +289,8 @@ public final class Extraction {
                 CacheRecord(
                     id: example.example.id,
                     split: example.example.split,
-                    prompt: example.example.prompt,
+                    prompt: example.example.prompt, response: example.example.response,
                     input: example.example.input,
-                    response: example.example.response,
                     tokenIDs: example.tokenIDs,
                     supervised: example.supervised,
                     hidden: hidden.slice(rows: rows).values,

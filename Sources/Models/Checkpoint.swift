@@ -54,6 +54,11 @@ public final class Checkpoint: ParameterSource {
     /// The family, with this model's sizes.
     public var architecture: any Architecture { ArchitectureRegistry.make(configuration) }
 
+    /// The number of weights in the file.
+    public var parameterCount: Int {
+        weights.tensorNames.compactMap { weights.info($0)?.elementCount }.reduce(0, +)
+    }
+
     /// Loads the whole model; every tensor of the file must have a place in it.
     public func model() throws -> TransformerModel {
         let model = try TransformerModel(architecture, from: self)

@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 /// Writes a model as a Hugging Face directory that transformers loads: config.json and
 /// model.safetensors. Tokenizer files are the caller's to add.

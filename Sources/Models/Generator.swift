@@ -36,6 +36,7 @@ public struct Generator {
     ///   - prompts: Token ids; those longer than the model's positions leave no room and get an
     ///     empty answer.
     ///   - stop: The tokens that end an answer; they are not part of it.
+    ///   - streams: Which random numbers each prompt gets; its index when not given.
     ///   - progress: Called with every finished prompt's index, its answer, and whether it came to an
     ///     end by itself rather than by the limit.
     /// - Returns: The answers in the order of the prompts.

@@ -1,3 +1,4 @@
+import Foundation
 import Tensors
 
 /// Random weights for a new model: each by its name and the seed, whatever the order of asking.

@@ -1,6 +1,6 @@
 /// A tokenizer as a GGUF file holds it, under the keys `tokenizer.ggml.*`.
 public struct GGMLVocabulary: Sendable {
-    /// `tokenizer.ggml.model`: the kind of tokenizer. `"gpt2"` is byte-level BPE.
+    /// `tokenizer.ggml.model`, the kind of tokenizer: `"gpt2"` is byte-level BPE.
     public var model: String
     /// `tokenizer.ggml.pre`: how text is cut into words.
     public var pre: String

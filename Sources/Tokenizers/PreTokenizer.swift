@@ -12,8 +12,6 @@ enum PreTokenizerStep: Sendable {
 struct PreTokenizer: Sendable {
     let steps: [PreTokenizerStep]
 
-    init(steps: [PreTokenizerStep]) { self.steps = steps }
-
     /// Calls `word` with each word of `text`.
     func words(
         _ text: UnsafeBufferPointer<UInt8>,

@@ -100,7 +100,7 @@ public struct PromptTemplate: Sendable, Equatable {
         self.withInput = withInput
     }
 
-    /// The whole text. An empty input counts as none.
+    /// The whole text, where an empty input counts as none.
     public func render(prompt: String, input: String? = nil) -> String {
         segments(prompt: prompt, input: input).map(\.text).joined()
     }

@@ -6,7 +6,7 @@ struct Vocabulary: Sendable {
     /// No vocabulary in use has more than a few hundred thousand ids.
     static let idLimit = 1 << 22
 
-    /// One past the highest id. Ids in between may have no piece.
+    /// One past the highest id; ids below it may have no piece.
     var count: Int { offsets.count - 1 }
 
     private var bytes: [UInt8] = []

@@ -1,5 +1,4 @@
 import Cache
-import Distill
 import Extract
 import Foundation
 import Models
@@ -41,8 +40,6 @@ struct Failure: Error {
             self.init(error.description, code: Self.code(error.kind))
         case let error as TokenizerError:
             self.init(error.description, code: Code.badData)
-        case let error as DistillError:
-            self.init(error.description, code: Self.code(error.kind))
         case let error as CocoaError:
             let place = error.filePath ?? error.url?.path ?? "file"
             let missing = error.code == .fileReadNoSuchFile || error.code == .fileNoSuchFile

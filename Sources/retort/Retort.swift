@@ -18,8 +18,8 @@ struct Retort: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            RunCommand.self, ExtractCommand.self, DistillCommand.self, EvalCommand.self,
-            GenerateCommand.self, CacheCommand.self, ModelCommand.self,
+            ExtractCommand.self,
+            GenerateCommand.self, ModelCommand.self,
         ]
     )
 

@@ -48,7 +48,7 @@ struct JSONScanner {
         guard peek() == nil else { throw failure("unexpected bytes after the end") }
     }
 
-    /// Reads `{ key: … }`; `body` reads the value of each key. Duplicate keys are refused.
+    /// Reads an object, `body` the value of each key; duplicate keys are refused.
     mutating func object(_ body: (inout JSONScanner, String) throws -> Void) throws {
         try expect("{")
         if take("}") { return }
@@ -62,7 +62,7 @@ struct JSONScanner {
         try expect("}")
     }
 
-    /// Reads `[ … ]`; `body` reads each element.
+    /// Reads an array, `body` each element.
     mutating func array(_ body: (inout JSONScanner) throws -> Void) throws {
         try expect("[")
         if take("]") { return }

@@ -20,7 +20,7 @@ public struct ModelError: Error, CustomStringConvertible, Equatable {
     public let kind: Kind
     /// The file or directory concerned.
     public let path: String
-    /// What was found, naming the tensor, key or byte offset. No full stop at the end.
+    /// What was found, naming the tensor, key or byte offset; no full stop at the end.
     public let message: String
     /// What the reader can do about it, as a sentence; empty when there is nothing to advise.
     public let remedy: String

@@ -1,3 +1,5 @@
+// The quantised types keep the names that GGUF gives them.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 /// How the elements of a stored tensor are encoded.
 ///
 /// Raw values are the names used in messages and in our own files. The quantised types are

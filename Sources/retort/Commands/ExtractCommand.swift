@@ -1,0 +1,91 @@
+import ArgumentParser
+import Extract
+import Foundation
+
+/// Stage one.
+struct ExtractCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "extract",
+        abstract: "Run a teacher once and keep what students need of it.",
+        discussion: """
+            Makes a cache directory of HDF5 shards. Run again, it does only what is missing.
+
+            Examples:
+              retort extract --set teacher=models/smollm2-135m-instruct.gguf \\
+                --set data=data/instructions.jsonl --set output=runs/cache
+              retort extract --config pipelines/quickstart.yaml --dry-run
+
+            Settings: \(ExtractSettings.CodingKeys.allCases.map(\.rawValue).joined(separator: ", "))
+            """)
+
+    @OptionGroup var options: SettingsOptions
+
+    func run() throws {
+        let settings = try options.section("extract").decode(
+            ExtractSettings.self, keys: ExtractSettings.CodingKeys.allCases.map(\.rawValue),
+            section: "extract")
+        let extraction = try Extraction(settings)
+        let forecast = try extraction.forecast()
+        if options.isDryRun {
+            try ExtractStage.show(forecast, asJSON: options.isJSON)
+            return
+        }
+        try ExtractStage.run(extraction, forecast, settings)
+        if options.isJSON { try ExtractStage.show(try extraction.forecast(), asJSON: true) }
+    }
+}
+
+/// Extraction with its progress and words, for `extract` and `run`.
+enum ExtractStage {
+    static func run(
+        _ extraction: Extraction, _ forecast: Extraction.Forecast, _ settings: ExtractSettings
+    ) throws {
+        Console.say(summary(forecast))
+        let start = Date()
+        let progress = ProgressLine("extract", unit: "tokens")
+        defer { progress.finish() }
+        try extraction.run(
+            progress: {
+                progress.update(
+                    $0.tokensDone, of: Double($0.tokenCount),
+                    detail: "shard \($0.shardsDone) of \($0.shardCount)")
+            }, shouldStop: { Signals.shouldStop })
+        progress.finish()
+        let seconds = ProgressLine.duration(Date().timeIntervalSince(start))
+        Console.say("extract: done in \(seconds); the cache is \(settings.output)")
+    }
+
+    static func summary(_ f: Extraction.Forecast) -> String {
+        let splits = f.splits.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
+        var text =
+            "extract: \(f.examples) examples (\(splits.joined(separator: ", "))), \(f.tokens) tokens, "
+            + "\(f.rows) rows, \(f.shards) shards, \(f.shardsDone) of them there already"
+        let left = [
+            ("prompts cut", f.promptsCut), ("examples cut at the end", f.examplesCut),
+            ("duplicates left out", f.duplicates), ("without a response", f.withoutResponse),
+        ].filter { $0.1 > 0 }.map { "\($0.1) \($0.0)" }
+        if !left.isEmpty { text += "; " + left.joined(separator: ", ") }
+        return text
+    }
+
+    static func show(_ forecast: Extraction.Forecast, asJSON: Bool) throws {
+        if asJSON {
+            Console.print(try jsonText(forecast))
+            return
+        }
+        Console.print(summary(forecast))
+        Console.print(
+            "  cache before compression  \(ProgressLine.bytes(forecast.bytes))\n"
+                + "  memory                    about \(ProgressLine.bytes(forecast.memoryBytes))\n"
+                + "  work                      "
+                + String(format: "%.1f", forecast.operations / 1e12) + " TFLOP, about "
+                + ProgressLine.duration(forecast.operations / 1.5e11) + " at 150 GFLOP/s")
+    }
+}
+
+/// A value as one JSON document with sorted keys.
+func jsonText(_ value: some Encodable) throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    return String(decoding: try encoder.encode(value), as: UTF8.self)
+}

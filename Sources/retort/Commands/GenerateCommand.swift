@@ -1,0 +1,133 @@
+import ArgumentParser
+import Extract
+import Foundation
+import Models
+import Tensors
+import Tokenizers
+
+/// Answers a file of prompts.
+struct GenerateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "generate",
+        abstract: "Answer a file of prompts with a model.",
+        discussion: """
+            PROMPTS is JSON Lines with a "prompt" (and perhaps an "input") a line; other keys are \
+            carried over. OUTPUT gets the same lines with a "response". A run that is stopped goes on \
+            where it was when started again.
+
+            Example:
+              retort generate --model models/smollm2-135m-instruct.gguf \\
+                --prompts prompts.jsonl --output answers.jsonl --temperature 0
+            """)
+
+    @Option(help: "A Hugging Face directory or a GGUF file.")
+    var model: String
+
+    @Option(help: "JSON Lines with a \"prompt\" a line.")
+    var prompts: String
+
+    @Option(help: "Where the answers go.")
+    var output: String
+
+    @Option(help: "Prompt template: \(PromptTemplate.names.joined(separator: ", ")).")
+    var template = "chatml"
+
+    @Option(help: "Most tokens of an answer.")
+    var maxNewTokens = 256
+
+    @Option(help: "0 takes the most likely token each time.")
+    var temperature: Float = 1
+
+    @Option(help: "Choose among the K most likely tokens; 0 for all.")
+    var topK = 0
+
+    @Option(help: "Choose among the most likely tokens that together have this probability.")
+    var topP: Float = 1
+
+    @Option(help: "No run of so many tokens occurs twice in an answer; 0 allows it.")
+    var noRepeatNgram = 6
+
+    @Option(help: "The same seed gives the same answers.")
+    var seed: UInt64 = 10
+
+    @Option(help: "Prompts under way at a time.")
+    var batch = 64
+
+    @Option(help: "Precision of matrix products: f32 or bf16.")
+    var compute = ComputeType.f32
+
+    @Flag(help: "Leave out answers that the token limit cut short.")
+    var completeOnly = false
+
+    func validate() throws {
+        guard maxNewTokens > 0, batch > 0, temperature >= 0, topK >= 0, topP > 0, topP <= 1 else {
+            throw ValidationError(
+                "--max-new-tokens and --batch must be positive, --temperature and --top-k not "
+                    + "negative, --top-p above 0 and at most 1")
+        }
+    }
+
+    func run() throws {
+        let lines = try PromptFile.read(prompts)
+        let checkpoint = try Checkpoint(URL(fileURLWithPath: model))
+        let tokenizer = try Tokenizer(checkpoint)
+        let template = try PromptTemplate.named(template)
+        let encoded = try lines.map {
+            try tokenizer.encode(template, prompt: $0.prompt, input: $0.input)
+        }
+        var answers = AnswerFile(output)
+        let missing = lines.indices.filter { answers.known[$0] == nil }
+        Console.say(
+            "\(lines.count) prompts, \(lines.count - missing.count) answered already; "
+                + "model \(model)")
+        let generator = Generator(try checkpoint.model(), compute: compute, batchSize: batch)
+        let options = SamplingOptions(
+            temperature: temperature, topK: topK, topP: topP, noRepeatNgram: noRepeatNgram,
+            maxNewTokens: maxNewTokens, seed: seed)
+        let progress = ProgressLine("generate", unit: "answers")
+        // In pieces, so that a stop loses little.
+        let piece = 4 * batch
+        var done = lines.count - missing.count
+        for start in stride(from: 0, to: missing.count, by: piece) {
+            let indices = Array(missing[start..<min(missing.count, start + piece)])
+            var failure: (any Error)?
+            generator.generate(
+                indices.map { encoded[$0] }, options: options, stop: stopTokens(tokenizer),
+                streams: indices.map { UInt64($0) }
+            ) { index, answer, ended in
+                do {
+                    try answers.add(
+                        indices[index], tokenizer.decode(answer).trimmed, isComplete: ended)
+                } catch { failure = error }
+                done += 1
+                progress.update(Double(done), of: Double(lines.count))
+            }
+            if let failure { throw failure }
+            if Signals.shouldStop {
+                progress.finish()
+                throw Failure(
+                    "stopped after \(done) of \(lines.count) answers; run the same command again "
+                        + "to go on", code: Failure.Code.stopped)
+            }
+        }
+        progress.finish()
+        let kept = try answers.finish(lines, completeOnly: completeOnly)
+        Console.say("\(kept) answers in \(output)")
+        if kept < lines.count {
+            Console.say(
+                "\(lines.count - kept) left out: empty, or cut short by the limit of "
+                    + "\(maxNewTokens) tokens")
+        }
+    }
+
+    private func stopTokens(_ tokenizer: Tokenizer) -> Set<UInt32> {
+        Set([tokenizer.endOfSequence, tokenizer.id(of: "<|im_end|>")].compactMap { $0 })
+    }
+}
+
+extension ComputeType: ExpressibleByArgument {}
+
+extension String {
+    /// Without white space at either end.
+    var trimmed: String { trimmingCharacters(in: .whitespacesAndNewlines) }
+}

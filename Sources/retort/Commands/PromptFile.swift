@@ -1,0 +1,95 @@
+import Foundation
+
+/// Prompts of a JSON Lines file, each with the other keys of its line.
+struct PromptFile {
+    struct Line {
+        let prompt: String
+        let input: String?
+        let object: [String: Any]
+    }
+
+    /// - Throws: `Failure` naming file and line.
+    static func read(_ path: String) throws -> [Line] {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw Failure("\(path): there is no such file", code: Failure.Code.missing)
+        }
+        var lines: [Line] = []
+        for (index, bytes) in data.split(separator: 0x0A, omittingEmptySubsequences: false)
+            .enumerated()
+        {
+            guard !bytes.allSatisfy({ $0 == 0x20 || $0 == 0x0D || $0 == 0x09 }) else { continue }
+            guard let object = try? JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any],
+                let prompt = object["instruction"] as? String ?? object["prompt"] as? String
+            else {
+                throw Failure(
+                    "\(path):\(index + 1): not a JSON object with a \"prompt\" text",
+                    code: Failure.Code.badData)
+            }
+            let input = object["input"] as? String
+            lines.append(
+                Line(prompt: prompt, input: input?.isEmpty == true ? nil : input, object: object))
+        }
+        guard !lines.isEmpty else {
+            throw Failure("\(path): no prompts in it", code: Failure.Code.badData)
+        }
+        return lines
+    }
+}
+
+/// Answers as they come, in a file beside the output, so that a stopped run loses none of them.
+struct AnswerFile {
+    struct Answer: Codable {
+        let index: Int
+        let text: String
+        let isComplete: Bool
+    }
+
+    private(set) var known: [Int: Answer] = [:]
+    private let output: URL
+    private let partial: URL
+
+    init(_ path: String) {
+        output = URL(fileURLWithPath: path)
+        partial = URL(fileURLWithPath: path + ".partial")
+        for line in (try? Data(contentsOf: partial))?.split(separator: 0x0A) ?? [] {
+            // The last line of a killed run may be half a line: it is made again.
+            guard let answer = try? JSONDecoder().decode(Answer.self, from: Data(line)) else {
+                continue
+            }
+            known[answer.index] = answer
+        }
+    }
+
+    mutating func add(_ index: Int, _ text: String, isComplete: Bool) throws {
+        let answer = Answer(index: index, text: text, isComplete: isComplete)
+        known[index] = answer
+        if !FileManager.default.fileExists(atPath: partial.path) {
+            try Data().write(to: partial)
+        }
+        let file = try FileHandle(forWritingTo: partial)
+        defer { try? file.close() }
+        try file.seekToEnd()
+        try file.write(contentsOf: try JSONEncoder().encode(answer) + Data([0x0A]))
+    }
+
+    /// Writes the output whole and takes the partial file away.
+    ///
+    /// - Returns: The number of lines written: those with an answer, cut ones too if wanted.
+    func finish(_ lines: [PromptFile.Line], completeOnly: Bool) throws -> Int {
+        var text = Data()
+        var count = 0
+        for (index, line) in lines.enumerated() {
+            guard let answer = known[index], !answer.text.isEmpty else { continue }
+            if completeOnly, !answer.isComplete { continue }
+            var object = line.object
+            object["response"] = answer.text
+            text += try JSONSerialization.data(
+                withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes])
+            text.append(0x0A)
+            count += 1
+        }
+        try text.write(to: output, options: .atomic)
+        try? FileManager.default.removeItem(at: partial)
+        return count
+    }
+}

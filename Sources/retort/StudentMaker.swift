@@ -1,0 +1,120 @@
+import Cache
+import Extract
+import Foundation
+import Models
+import Tokenizers
+
+/// How a pipeline's `student:` comes to be.
+struct StudentSettings: Codable, Equatable {
+    /// GPT-2 from scratch.
+    struct New: Codable, Equatable {
+        var vocabulary = 8_192
+        var hiddenSize = 384
+        var layers = 5
+        var heads = 6
+        var positions = 512
+        var template = "chatml"
+        var seed: UInt64 = 1
+
+        enum CodingKeys: String, CodingKey, CaseIterable {
+            case vocabulary, layers, heads, positions, template, seed
+            case hiddenSize = "hidden_size"
+        }
+
+        init() {}
+
+        init(from decoder: any Decoder) throws {
+            let c = try decoder.container(keyedBy: CodingKeys.self)
+            func set<T: Decodable>(_ key: CodingKeys, _ value: inout T) throws {
+                value = try c.decodeIfPresent(T.self, forKey: key) ?? value
+            }
+            try set(.vocabulary, &vocabulary)
+            try set(.hiddenSize, &hiddenSize)
+            try set(.layers, &layers)
+            try set(.heads, &heads)
+            try set(.positions, &positions)
+            try set(.template, &template)
+            try set(.seed, &seed)
+        }
+    }
+}
+
+/// Makes the directory that a student starts from.
+enum StudentMaker {
+    /// A GPT-2 with random weights and a byte-level BPE tokenizer trained on the training texts.
+    ///
+    /// - Parameters:
+    ///   - texts: A cache directory, whose training split is read, or a JSON Lines file.
+    ///   - output: Must not hold a model yet.
+    static func new(texts: String, output: String, shape: StudentSettings.New) throws {
+        try refuseExisting(output)
+        let template = try PromptTemplate.named(shape.template)
+        guard shape.heads > 0, shape.hiddenSize > 0, shape.hiddenSize % shape.heads == 0 else {
+            throw ConfigurationError(
+                place: "student", message: "\(shape.heads) heads do not divide \(shape.hiddenSize) "
+                    + "channels", remedy: "make hidden_size a multiple of heads")
+        }
+        let training = try trainingTexts(texts)
+        Console.say(
+            "student: training a tokenizer of \(shape.vocabulary) tokens on \(training.count) texts")
+        let end = "<|endoftext|>"
+        let special = [end] + template.specialTokens.filter { $0 != end }
+        let tokenizer = try BPETrainer.train(
+            texts: training, vocabularySize: shape.vocabulary, specialTokens: special,
+            endOfSequence: end)
+        var configuration = ModelConfiguration.gpt2(
+            hiddenSize: shape.hiddenSize, layerCount: shape.layers, headCount: shape.heads,
+            vocabularySize: tokenizer.vocabularySize, maxPositions: shape.positions)
+        configuration.endOfSequence = tokenizer.endOfSequence.map { Int($0) }
+        configuration.beginOfSequence = configuration.endOfSequence
+        try write(try TransformerModel.random(configuration, seed: shape.seed), tokenizer, to: output)
+    }
+
+    /// A model that keeps some layers of another, with its vocabulary.
+    static func prune(_ model: String, layers: [Int], output: String) throws {
+        try refuseExisting(output)
+        let checkpoint = try Checkpoint(URL(fileURLWithPath: model))
+        let tokenizer = try Tokenizer(checkpoint)
+        try write(try TransformerModel.pruned(checkpoint, layers: layers), tokenizer, to: output)
+    }
+
+    private static func refuseExisting(_ output: String) throws {
+        guard !FileManager.default.fileExists(atPath: output + "/config.json") else {
+            throw Failure(
+                "\(output): there is a model here already; choose another directory or remove it",
+                code: Failure.Code.outputExists)
+        }
+    }
+
+    private static func write(_ model: TransformerModel, _ tokenizer: Tokenizer, to output: String)
+        throws
+    {
+        let directory = URL(fileURLWithPath: output)
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        try tokenizer.write(to: directory)
+        try exportHuggingFace(model, to: directory)
+        let count = model.parameters.reduce(0) { $0 + $1.value.count }
+        Console.say(
+            "student: \(String(format: "%.1f", Double(count) / 1e6)) million parameters, "
+                + "\(tokenizer.vocabularySize) tokens, in \(output)")
+    }
+
+    private static func trainingTexts(_ path: String) throws -> [String] {
+        var isDirectory: ObjCBool = false
+        _ = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+        guard isDirectory.boolValue else {
+            return try Dataset(contentsOf: URL(fileURLWithPath: path), splits: ["train"]).examples
+                .flatMap { [$0.prompt, $0.input, $0.response] }
+        }
+        let reader = try CacheReader(directory: URL(fileURLWithPath: path))
+        var texts: [String] = []
+        for index in 0..<reader.shardCount {
+            let shard = try reader.shard(index)
+            for record in 0..<shard.recordCount where shard.splits[record] == "train" {
+                let text = try shard.record(record, hidden: false, logits: false)
+                texts += [text.prompt, text.input, text.response]
+            }
+        }
+        return texts
+    }
+}
