@@ -1,0 +1,33 @@
+import Cache
+import Tensors
+
+/// What a cache keeps of its teacher, in memory: no weight file of the teacher is ever opened.
+public struct CachedTeacher {
+    /// W_t, with the teacher's logit scale folded in.
+    public let head: HeadProduct
+    /// E_t, the rows that occur; empty where no criterion needs them.
+    public let embedding: EmbeddingRows
+    /// D.
+    public let hiddenSize: Int
+
+    /// Reads the head, and the embedding rows if they are needed.
+    public init(_ reader: CacheReader, compute: ComputeType, needsEmbedding: Bool = true) throws {
+        let (values, rows, columns) = try reader.teacherHead()
+        let weight = Matrix(values, rows: rows, columns: columns)
+        let scale = try reader.logitScale()
+        if scale != 1 {
+            for i in 0..<weight.count { weight.base[i] *= scale }
+        }
+        head = HeadProduct(frozen: weight, compute: compute)
+        hiddenSize = columns
+        guard needsEmbedding else {
+            embedding = EmbeddingRows(ids: [], rows: Matrix(zeros: 0, columns))
+            return
+        }
+        let (ids, numbers) = try reader.teacherEmbedding()
+        embedding = EmbeddingRows(
+            ids: ids,
+            rows: Matrix(numbers, rows: ids.count, columns: columns)
+        )
+    }
+}

@@ -1,0 +1,152 @@
+import Foundation
+import Tokenizers
+
+extension DistillSettings {
+    /// Passes over the data where neither `steps` nor `epochs` says how long.
+    public static let defaultEpochs = 3
+
+    /// Refuses what makes no sense, before anything is loaded.
+    ///
+    /// - Throws: `DistillError.badSetting` or `.unknownName`, with the key and the remedy.
+    public func validate() throws {
+        _ = try CriterionRegistry.type(criterion)
+        try requireName(divergence, among: Divergence.allCases.map(\.rawValue), kind: "divergence")
+        try requireName(schedule, among: Schedule.allCases.map(\.rawValue), kind: "schedule")
+        if let template {
+            try requireName(template, among: PromptTemplate.names, kind: "prompt template")
+        }
+        try require(steps == nil || epochs == nil, "steps", "both steps and epochs", "give one")
+        for (key, value) in [("steps", steps ?? 1), ("epochs", epochs ?? 1)] {
+            try require(value >= 1, key, "\(value)", "give 1 or more")
+        }
+        for (key, value) in [
+            ("batch_examples", batchExamples), ("accumulate", accumulate),
+            ("max_prompt_length", maxPromptLength), ("keep_checkpoints", keepCheckpoints),
+            ("head_memory_mib", headMemoryMiB),
+        ] {
+            try require(
+                (1...1_000_000).contains(value),
+                key,
+                "\(value)",
+                "give 1 to 1,000,000"
+            )
+        }
+        try require(maxLength >= 2, "max_length", "\(maxLength)", "give 2 or more")
+        try require(
+            maxPromptLength < maxLength,
+            "max_prompt_length",
+            "\(maxPromptLength)",
+            "it must be below max_length, \(maxLength), or no response is left"
+        )
+        for (key, value) in [
+            ("warmup_steps", warmupSteps), ("checkpoint_every", checkpointEvery),
+            ("eval_every", evalEvery),
+        ] {
+            try require(value >= 0, key, "\(value)", "give 0 or more")
+        }
+        for (key, value) in [
+            ("learning_rate", learningRate), ("projector_learning_rate", projectorLearningRate),
+            ("temperature", temperature), ("teacher_temperature", teacherTemperature),
+            ("clip", clip),
+        ] {
+            try require(
+                value > 0 && value.isFinite,
+                key,
+                "\(value)",
+                "give a number above 0"
+            )
+        }
+        for (key, value) in [("kd_rate", kdRate), ("learning_rate_floor", learningRateFloor)] {
+            try require((0...1).contains(value), key, "\(value)", "give a number from 0 to 1")
+        }
+        try require(
+            (0..<1).contains(weightDecay),
+            "weight_decay",
+            "\(weightDecay)",
+            "give a number from 0 to below 1"
+        )
+        for (key, value) in [
+            ("cache", cache), ("output", output), ("student.from", student.from),
+            ("split", split),
+        ] {
+            try require(!value.isEmpty, key, "an empty text", "name it")
+        }
+    }
+
+    private func require(
+        _ holds: Bool,
+        _ key: String,
+        _ value: String,
+        _ remedy: String
+    ) throws {
+        if !holds { throw DistillError.badSetting(key: key, value: value, remedy: remedy) }
+    }
+
+    private func requireName(_ name: String, among names: [String], kind: String) throws {
+        guard !names.contains(name) else { return }
+        throw DistillError.unknownName(
+            kind: kind,
+            name: name,
+            nearest: nearestName(to: name, among: names)
+        )
+    }
+
+    /// What the criterion is told.
+    public var criterionSettings: CriterionSettings {
+        CriterionSettings(
+            kdRate: kdRate,
+            temperature: temperature,
+            teacherTemperature: teacherTemperature,
+            divergence: Divergence(rawValue: divergence) ?? .forwardKL,
+            scalesByTemperatureSquared: temperatureSquared
+        )
+    }
+
+    /// The settings as one line each, those left out that change no number of the result.
+    ///
+    /// A checkpoint goes on only under equal ones.
+    var fingerprint: [String: String] {
+        let free: Set<CodingKeys> = [
+            .output, .cache, .checkpointEvery, .keepCheckpoints, .evalEvery, .heldOutSplit,
+        ]
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        guard let data = try? encoder.encode(self),
+            let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any]
+        else { return [:] }
+        var lines: [String: String] = [:]
+        for key in CodingKeys.allCases where !free.contains(key) {
+            lines[key.rawValue] = object[key.rawValue].map { "\($0)" } ?? "default"
+        }
+        lines["student"] = student.from
+        return lines
+    }
+}
+
+/// The learning rates' common factor.
+struct LearningRateSchedule {
+    let kind: DistillSettings.Schedule
+    let warmupSteps: Int
+    let totalSteps: Int
+    /// What the factor ends at.
+    let floor: Float
+
+    init(_ settings: DistillSettings, totalSteps: Int) {
+        kind = DistillSettings.Schedule(rawValue: settings.schedule) ?? .cosine
+        warmupSteps = min(settings.warmupSteps, totalSteps)
+        self.totalSteps = totalSteps
+        floor = settings.learningRateFloor
+    }
+
+    /// The factor of a step, counted from 0: rises over the warm-up, is 1 after it, then falls.
+    func factor(step: Int) -> Float {
+        guard step >= warmupSteps else { return Float(step + 1) / Float(warmupSteps + 1) }
+        let rest = max(1, totalSteps - warmupSteps)
+        let done = min(1, Float(step - warmupSteps) / Float(rest))
+        return switch kind {
+        case .constant: 1
+        case .linear: floor + (1 - floor) * (1 - done)
+        case .cosine: floor + (1 - floor) * 0.5 * (1 + Foundation.cos(Float.pi * done))
+        }
+    }
+}

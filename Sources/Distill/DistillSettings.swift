@@ -1,0 +1,173 @@
+import Foundation
+import Tensors
+
+/// Everything that decides a distillation run, under the keys of a pipeline's `distill:` stage.
+public struct DistillSettings: Codable, Sendable, Equatable {
+    /// Where the student starts from.
+    public struct Student: Codable, Sendable, Equatable {
+        /// A Hugging Face directory, such as `retort model new` or `retort model prune` makes.
+        public var from: String
+
+        /// A student that starts from a directory.
+        public init(from: String) { self.from = from }
+    }
+
+    /// How the learning rates change over the run, after the warm-up.
+    public enum Schedule: String, Codable, Sendable, CaseIterable {
+        /// Half a cosine down to the floor.
+        case cosine
+        /// A straight line down to the floor.
+        case linear
+        /// No change.
+        case constant
+    }
+
+    /// The directory of a finished cache.
+    public var cache: String
+    /// The run's directory: metrics, checkpoints, the student.
+    public var output: String
+    /// Where the student starts from.
+    public var student: Student
+    /// A name of `CriterionRegistry`.
+    public var criterion = "dskd_cma"
+    /// Share of the teacher's losses in the total.
+    public var kdRate: Float = 0.5
+    /// tau of the divergences.
+    public var temperature: Float = 2
+    /// Divides the projected teacher's logits besides tau (`dskd_cma`).
+    public var teacherTemperature: Float = 1
+    /// A name of `Divergence`.
+    public var divergence = Divergence.forwardKL.rawValue
+    /// Whether divergences are multiplied by tau^2.
+    public var temperatureSquared = false
+    /// Optimiser steps; nil to count epochs instead.
+    public var steps: Int?
+    /// Passes over the data; nil where `steps` says how long.
+    public var epochs: Int?
+    /// Examples of one micro-batch.
+    public var batchExamples = 32
+    /// Micro-batches of one optimiser step; changes memory, not numbers.
+    public var accumulate = 1
+    /// Of the student, at its highest.
+    public var learningRate: Float = 5e-4
+    /// Of the projectors, at its highest.
+    public var projectorLearningRate: Float = 1e-3
+    /// Steps over which the rates rise from zero.
+    public var warmupSteps = 20
+    /// What happens to the rates after that.
+    public var schedule = Schedule.cosine.rawValue
+    /// The share of the highest rate that the schedule ends at.
+    public var learningRateFloor: Float = 0
+    /// Of weights, not of biases and norms.
+    public var weightDecay: Float = 0.01
+    /// The largest global norm of a step's gradient, student and projectors together.
+    public var clip: Float = 1
+    /// Of the projectors' first values and of the order of the data.
+    public var seed: UInt64 = 1
+    /// Precision of the head products.
+    public var compute = ComputeType.f32
+    /// Tokens of an example, prompt and response, at most.
+    public var maxLength = 512
+    /// Tokens of its prompt at most.
+    public var maxPromptLength = 256
+    /// The prompt template; nil takes the cache's.
+    public var template: String?
+    /// The split to train on, and the one whose loss is reported.
+    public var split = "train"
+    /// See `split`.
+    public var heldOutSplit = "held_out"
+    /// Steps between checkpoints; 0 writes none but at a stop.
+    public var checkpointEvery = 200
+    /// Checkpoints kept, the newest.
+    public var keepCheckpoints = 2
+    /// Steps between held-out losses; 0 for the end alone.
+    public var evalEvery = 0
+    /// Memory for one chunk of logits.
+    public var headMemoryMiB = 64
+
+    /// The keys of the settings file.
+    public enum CodingKeys: String, CodingKey, CaseIterable {
+        /// One for each property, in snake case.
+        case cache, output, student, criterion, temperature, divergence, steps, epochs, accumulate
+        /// See `cache`.
+        case schedule, clip, seed, compute, template, split
+        /// See `cache`.
+        case kdRate = "kd_rate"
+        /// See `cache`.
+        case teacherTemperature = "teacher_temperature"
+        /// See `cache`.
+        case temperatureSquared = "temperature_squared"
+        /// See `cache`.
+        case batchExamples = "batch_examples"
+        /// See `cache`.
+        case learningRate = "learning_rate"
+        /// See `cache`.
+        case projectorLearningRate = "projector_learning_rate"
+        /// See `cache`.
+        case warmupSteps = "warmup_steps"
+        /// See `cache`.
+        case learningRateFloor = "learning_rate_floor"
+        /// See `cache`.
+        case weightDecay = "weight_decay"
+        /// See `cache`.
+        case maxLength = "max_length"
+        /// See `cache`.
+        case maxPromptLength = "max_prompt_length"
+        /// See `cache`.
+        case heldOutSplit = "held_out_split"
+        /// See `cache`.
+        case checkpointEvery = "checkpoint_every"
+        /// See `cache`.
+        case keepCheckpoints = "keep_checkpoints"
+        /// See `cache`.
+        case evalEvery = "eval_every"
+        /// See `cache`.
+        case headMemoryMiB = "head_memory_mib"
+    }
+
+    /// The three things that have no default; everything else can be set afterwards.
+    public init(cache: String, output: String, student: String) {
+        self.cache = cache
+        self.output = output
+        self.student = Student(from: student)
+    }
+
+    /// Keys that are not there keep their defaults.
+    public init(from decoder: any Decoder) throws {
+        let c = try decoder.container(keyedBy: CodingKeys.self)
+        cache = try c.decode(String.self, forKey: .cache)
+        output = try c.decode(String.self, forKey: .output)
+        student = try c.decode(Student.self, forKey: .student)
+        func set<T: Decodable>(_ key: CodingKeys, _ value: inout T) throws {
+            value = try c.decodeIfPresent(T.self, forKey: key) ?? value
+        }
+        try set(.criterion, &criterion)
+        try set(.kdRate, &kdRate)
+        try set(.temperature, &temperature)
+        try set(.teacherTemperature, &teacherTemperature)
+        try set(.divergence, &divergence)
+        try set(.temperatureSquared, &temperatureSquared)
+        steps = try c.decodeIfPresent(Int.self, forKey: .steps)
+        epochs = try c.decodeIfPresent(Int.self, forKey: .epochs)
+        try set(.batchExamples, &batchExamples)
+        try set(.accumulate, &accumulate)
+        try set(.learningRate, &learningRate)
+        try set(.projectorLearningRate, &projectorLearningRate)
+        try set(.warmupSteps, &warmupSteps)
+        try set(.schedule, &schedule)
+        try set(.learningRateFloor, &learningRateFloor)
+        try set(.weightDecay, &weightDecay)
+        try set(.clip, &clip)
+        try set(.seed, &seed)
+        try set(.compute, &compute)
+        try set(.maxLength, &maxLength)
+        try set(.maxPromptLength, &maxPromptLength)
+        template = try c.decodeIfPresent(String.self, forKey: .template)
+        try set(.split, &split)
+        try set(.heldOutSplit, &heldOutSplit)
+        try set(.checkpointEvery, &checkpointEvery)
+        try set(.keepCheckpoints, &keepCheckpoints)
+        try set(.evalEvery, &evalEvery)
+        try set(.headMemoryMiB, &headMemoryMiB)
+    }
+}

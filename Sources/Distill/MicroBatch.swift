@@ -1,0 +1,117 @@
+import CKernels
+import Cache
+import Models
+import Tensors
+
+/// A batch of cached examples in both models' tokens.
+struct MicroBatch {
+    /// What the student runs over.
+    let sequences: VarlenBatch
+    /// The rows of the student's hidden states that are supervised, n.
+    let rows: [Int]
+    /// n, n, and where each example starts.
+    let inputs: [UInt32], labels: [UInt32], offsets: [Int]
+    let teacher: SupervisedRows
+    /// The examples in it, in order.
+    let records: [CacheRecord]
+    /// Examples that were cut to the longest length, and those left out with nothing supervised.
+    let cut: Int, dropped: Int
+
+    /// The batch as a criterion sees it, given the student's hidden states (T, d).
+    func criterionBatch(hidden: Matrix) -> CriterionBatch {
+        let student = Matrix(uninitialized: rows.count, hidden.columns)
+        for (target, source) in rows.enumerated() {
+            student.row(target).update(from: hidden.row(source), count: hidden.columns)
+        }
+        return criterionBatch(supervised: student)
+    }
+
+    /// The batch before the student has run: nothing may read its hidden states.
+    func criterionBatch(width: Int) -> CriterionBatch {
+        criterionBatch(supervised: Matrix(uninitialized: rows.count, width))
+    }
+
+    private func criterionBatch(supervised: Matrix) -> CriterionBatch {
+        CriterionBatch(
+            student: SupervisedRows(
+                hidden: supervised,
+                inputs: inputs,
+                labels: labels,
+                offsets: offsets
+            ),
+            teacher: teacher
+        )
+    }
+
+    /// Spreads the gradient of the supervised rows (n, d) over all tokens (T, d).
+    func spread(_ gradient: Matrix) -> Matrix {
+        let all = Matrix(zeros: sequences.tokenCount, gradient.columns)
+        for (source, target) in rows.enumerated() {
+            all.row(target).update(from: gradient.row(source), count: gradient.columns)
+        }
+        return all
+    }
+
+    /// - Parameters:
+    ///   - pairs: Whether positions of the two models pair one to one; where one side was cut
+    ///     shorter than the other, both keep what both have.
+    ///   - hiddenSize: D; the teacher's side is empty where the records hold no hidden states.
+    init(
+        _ records: [CacheRecord],
+        encoder: StudentEncoder,
+        pairs: Bool,
+        hiddenSize: Int
+    ) throws {
+        var sequences: [[UInt32]] = []
+        var kept: [CacheRecord] = []
+        var rows: [Int] = []
+        var student = (inputs: [UInt32](), labels: [UInt32](), offsets: [0])
+        var teacher = (inputs: [UInt32](), labels: [UInt32](), offsets: [0])
+        var hidden: [Float] = []
+        var (start, cut, dropped) = (0, 0, 0)
+        for record in records {
+            let example = try encoder.encode(record)
+            if example.wasCut { cut += 1 }
+            var (n, m) = (example.supervised.count, record.rows)
+            if pairs {
+                n = min(n, m)
+                m = n
+            }
+            guard n > 0, m > 0 else {
+                dropped += 1
+                continue
+            }
+            for i in example.supervised.prefix(n) {
+                rows.append(start + i)
+                student.inputs.append(example.tokens[i])
+                student.labels.append(example.tokens[i + 1])
+            }
+            for j in record.supervised.prefix(m) {
+                teacher.inputs.append(record.tokenIDs[j])
+                teacher.labels.append(record.tokenIDs[j + 1])
+            }
+            if !record.hidden.isEmpty { hidden += record.hidden.prefix(m * hiddenSize) }
+            student.offsets.append(student.labels.count)
+            teacher.offsets.append(teacher.labels.count)
+            sequences.append(example.tokens)
+            kept.append(record)
+            start += example.tokens.count
+        }
+        self.sequences = VarlenBatch(sequences)
+        self.rows = rows
+        (inputs, labels, offsets) = student
+        let states =
+            hidden.isEmpty
+            ? Matrix(zeros: teacher.labels.count, 0)
+            : Matrix(hidden, rows: teacher.labels.count, columns: hiddenSize)
+        self.teacher = SupervisedRows(
+            hidden: states,
+            inputs: teacher.inputs,
+            labels: teacher.labels,
+            offsets: teacher.offsets
+        )
+        self.records = kept
+        self.cut = cut
+        self.dropped = dropped
+    }
+}

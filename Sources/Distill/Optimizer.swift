@@ -1,0 +1,104 @@
+import CKernels
+import Models
+import Tensors
+
+/// AdamW over the student and the projectors, with one clipping norm over both.
+final class Optimizer {
+    /// A parameter with its moments and the settings of its group.
+    struct Slot {
+        let parameter: Parameter
+        /// Same shape as the parameter.
+        let m: Matrix, v: Matrix
+        let learningRate: Float
+        let weightDecay: Float
+    }
+
+    /// What one call of `step` did.
+    struct Outcome: Equatable {
+        /// Before clipping; not finite where the step was skipped.
+        var gradientNorm: Double
+        var applied: Bool
+    }
+
+    let slots: [Slot]
+    let clip: Float
+    /// Steps applied: the exponent of the bias corrections.
+    var applied = 0
+
+    static let beta1: Float = 0.9, beta2: Float = 0.999, epsilon: Float = 1e-8
+
+    /// Weights decay and vectors do not; the projectors have a learning rate of their own.
+    init(student: [Parameter], projectors: [Parameter], settings: DistillSettings) {
+        func slot(_ parameter: Parameter, _ rate: Float) -> Slot {
+            parameter.prepareGradient()
+            return Slot(
+                parameter: parameter,
+                m: Matrix(zeros: parameter.value.rows, parameter.value.columns),
+                v: Matrix(zeros: parameter.value.rows, parameter.value.columns),
+                learningRate: rate,
+                weightDecay: parameter.decays ? settings.weightDecay : 0
+            )
+        }
+        slots =
+            student.map { slot($0, settings.learningRate) }
+            + projectors.map { slot($0, settings.projectorLearningRate) }
+        clip = settings.clip
+    }
+
+    /// Applies the gradients and sets them to zero; a gradient that is not finite changes nothing.
+    ///
+    /// - Parameter factor: Of every learning rate, from the schedule.
+    func step(factor: Float) -> Outcome {
+        var squares = 0.0
+        for slot in slots {
+            if let gradient = slot.parameter.gradient {
+                squares += ck_sum_of_squares(gradient.base, gradient.count)
+            }
+        }
+        let norm = squares.squareRoot()
+        let finite = norm.isFinite
+        if finite { apply(scale: Float(min(1, Double(clip) / (norm + 1e-6))), factor: factor) }
+        for slot in slots { slot.parameter.gradient?.fill(0) }
+        return Outcome(gradientNorm: norm, applied: finite)
+    }
+
+    private func apply(scale: Float, factor: Float) {
+        applied += 1
+        let correction1 = Float(1 - power(Double(Self.beta1), applied))
+        let correction2 = Float(1 - power(Double(Self.beta2), applied))
+        for slot in slots {
+            guard let gradient = slot.parameter.gradient else { continue }
+            let value = slot.parameter.value
+            let (m, v) = (slot.m, slot.v)
+            let (rate, decay) = (slot.learningRate * factor, slot.weightDecay)
+            parallelRanges(value.count, minimum: 1 << 15) { range, _ in
+                let at = range.lowerBound
+                ck_adamw(
+                    value.base + at,
+                    gradient.base + at,
+                    m.base + at,
+                    v.base + at,
+                    range.count,
+                    rate,
+                    Self.beta1,
+                    Self.beta2,
+                    Self.epsilon,
+                    decay,
+                    correction1,
+                    correction2,
+                    scale
+                )
+            }
+        }
+    }
+
+    private func power(_ base: Double, _ exponent: Int) -> Double {
+        var (result, factor, rest) = (1.0, base, exponent)
+        while rest > 0 {
+            if rest & 1 == 1 { result *= factor }
+            factor *= factor
+            rest >>= 1
+        }
+        return result
+    }
+}

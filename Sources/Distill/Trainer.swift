@@ -1,0 +1,332 @@
+import Cache
+import Foundation
+import Models
+import Tensors
+import Tokenizers
+
+/// How a run ended.
+public enum TrainingOutcome: Sendable, Equatable {
+    /// The student is exported and `done.json` is written.
+    case finished(steps: Int)
+    /// A checkpoint was written after the step; the same command goes on from there (exit code 75).
+    case stopped(step: Int)
+}
+
+/// Trains a student from a cache, the teacher gone.
+///
+/// In the output directory: `config.resolved.json`, `metrics.jsonl`, `checkpoints/`, and at the end
+/// `student/` (a Hugging Face directory), `projectors.safetensors` and `done.json`.
+public final class Trainer {
+    /// The settings, validated.
+    public let settings: DistillSettings
+    /// Steps of the whole run.
+    public let totalSteps: Int
+    /// The run's directory.
+    public let output: URL
+    private let reader: CacheReader
+    private let tokenizer: Tokenizer
+    private let training: StudentTraining
+    private let encoder: StudentEncoder
+    private let schedule: LearningRateSchedule
+    private let pairs: Bool
+    private let usesTeacher: Bool
+
+    /// Steps in a row without a finite gradient after which a run gives up.
+    static let patience = 10
+
+    /// Reads the teacher's head from the cache and draws the projectors; nothing is written yet.
+    ///
+    /// - Parameters:
+    ///   - model: The student; its parameters are changed in place.
+    ///   - tokenizer: The student's.
+    /// - Throws: `DistillError` for settings or a student that do not fit, `CacheError` for the
+    ///   cache.
+    public init(
+        settings: DistillSettings,
+        model: any LanguageModel,
+        tokenizer: Tokenizer,
+        cache reader: CacheReader
+    ) throws {
+        try settings.validate()
+        self.settings = settings
+        self.reader = reader
+        self.tokenizer = tokenizer
+        output = URL(fileURLWithPath: settings.output, isDirectory: true)
+        let type = try CriterionRegistry.type(settings.criterion)
+        (pairs, usesTeacher) = (type.pairsPositions, type.usesTeacher)
+        let cached = reader.manifest.description
+        if pairs && tokenizer.fingerprint != cached.tokenizer.fingerprint {
+            throw DistillError.unfit(
+                "\(settings.criterion) needs the teacher's own tokenizer, and the student's is "
+                    + "another; use criterion dskd_cma"
+            )
+        }
+        try Self.requireFit(model.configuration, tokenizer, settings)
+        encoder = try StudentEncoder(
+            tokenizer: tokenizer,
+            templateName: settings.template ?? cached.template,
+            maxLength: settings.maxLength,
+            maxPromptLength: settings.maxPromptLength
+        )
+        let examples = reader.recordCount(split: settings.split)
+        guard examples > 0 else {
+            throw DistillError.noExamples(
+                split: settings.split,
+                remedy: "the cache has \(reader.manifest.splits.keys.sorted())"
+            )
+        }
+        let perEpoch = (examples + settings.batchExamples - 1) / settings.batchExamples
+        let epochs = settings.epochs ?? DistillSettings.defaultEpochs
+        totalSteps =
+            settings.steps
+            ?? (epochs * perEpoch + settings.accumulate - 1) / settings.accumulate
+        schedule = LearningRateSchedule(settings, totalSteps: totalSteps)
+        training = try StudentTraining(
+            model: model,
+            teacher: try CachedTeacher(
+                reader,
+                compute: settings.compute,
+                needsEmbedding: settings.criterion == CrossModelDualSpace.name
+            ),
+            settings: settings
+        )
+    }
+
+    private static func requireFit(
+        _ model: ModelConfiguration,
+        _ tokenizer: Tokenizer,
+        _ settings: DistillSettings
+    ) throws {
+        guard tokenizer.vocabularySize <= model.vocabularySize else {
+            throw DistillError.unfit(
+                "the student's tokenizer has \(tokenizer.vocabularySize) tokens but its embedding "
+                    + "\(model.vocabularySize) rows; make the student for this tokenizer"
+            )
+        }
+        guard settings.maxLength <= model.maxPositions else {
+            throw DistillError.badSetting(
+                key: "max_length",
+                value: "\(settings.maxLength)",
+                remedy: "the student has \(model.maxPositions) positions; give no more"
+            )
+        }
+    }
+
+    private var checkpoints: URL { output.appendingPathComponent("checkpoints") }
+
+    /// Trains to the end, or until `shouldStop` says so after a step.
+    ///
+    /// - Parameters:
+    ///   - shouldStop: Looked at after every step, for a signal handler's flag.
+    ///   - progress: Called after every step, with what `metrics.jsonl` gets.
+    /// - Throws: `DistillError`, `CacheError`, `ModelError`.
+    public func run(
+        shouldStop: () -> Bool = { false },
+        progress: (TrainingMetrics) -> Void = { _ in }
+    ) throws -> TrainingOutcome {
+        try RunFiles.makeDirectory(output)
+        if let done = DoneRecord.read(output), done.settings == settings.fingerprint,
+            done.cache == reader.manifest.checksum
+        {
+            return .finished(steps: done.steps)
+        }
+        var state = try resume()
+        try RunFiles.write(
+            RunFiles.json(settings),
+            to: output.appendingPathComponent("config.resolved.json")
+        )
+        let log = try MetricsLog(
+            output.appendingPathComponent("metrics.jsonl"),
+            keepingSteps: state.step
+        )
+        let source = try MicroBatchSource(
+            stream(settings.split),
+            position: state.step * settings.accumulate,
+            make: makeBatch
+        )
+        while state.step < totalSteps {
+            let metrics = try step(source, &state)
+            try log.append(metrics)
+            progress(metrics)
+            let isLast = state.step == totalSteps
+            if shouldStop() && !isLast {
+                try checkpoint(state)
+                return .stopped(step: state.step)
+            }
+            if settings.checkpointEvery > 0 && state.step % settings.checkpointEvery == 0 {
+                try checkpoint(state)
+            }
+        }
+        try finish(log.last, state)
+        return .finished(steps: state.step)
+    }
+
+    private func resume() throws -> TrainingCheckpoint.State {
+        let fresh = TrainingCheckpoint.State(
+            step: 0,
+            applied: 0,
+            skippedInARow: 0,
+            skipped: 0,
+            settings: settings.fingerprint,
+            cache: reader.manifest.checksum,
+            files: [:]
+        )
+        guard let found = try TrainingCheckpoint.newest(in: checkpoints) else { return fresh }
+        var differences = fresh.settings.keys.sorted().compactMap { key -> String? in
+            let (mine, theirs) = (fresh.settings[key], found.state.settings[key])
+            return mine == theirs ? nil : "\(key): \(mine ?? "-") here, \(theirs ?? "-") there"
+        }
+        if found.state.cache != fresh.cache { differences.append("cache: another content") }
+        guard differences.isEmpty else {
+            throw DistillError.differentRun(
+                checkpoint: found.directory.path,
+                differences: differences
+            )
+        }
+        try found.restore(training)
+        return found.state
+    }
+
+    private func step(
+        _ source: MicroBatchSource,
+        _ state: inout TrainingCheckpoint.State
+    ) throws -> TrainingMetrics {
+        let start = Date()
+        let batches = try source.next(settings.accumulate)
+        let factor = schedule.factor(step: state.step)
+        let result = try training.step(batches, factor: factor)
+        state.step += 1
+        state.applied = training.optimizer.applied
+        state.skippedInARow = result.outcome.applied ? 0 : state.skippedInARow + 1
+        state.skipped += result.outcome.applied ? 0 : 1
+        guard state.skippedInARow < Self.patience else {
+            throw DistillError.diverged(step: state.step, inARow: state.skippedInARow)
+        }
+        let seconds = max(1e-9, Date().timeIntervalSince(start))
+        let evaluates =
+            state.step == totalSteps
+            || (settings.evalEvery > 0 && state.step % settings.evalEvery == 0)
+        let epoch = Double(state.step * settings.accumulate) / Double(source.batchesPerEpoch)
+        return TrainingMetrics(
+            step: state.step,
+            steps: totalSteps,
+            epoch: epoch,
+            losses: result.sums.means.filter { $0.value.isFinite },
+            heldOut: evaluates ? try heldOutLosses() : nil,
+            learningRate: Double(settings.learningRate * factor),
+            gradientNorm: result.outcome.applied ? result.outcome.gradientNorm : nil,
+            tokens: result.tokens,
+            tokensPerSecond: Double(result.tokens) / seconds,
+            examples: result.examples,
+            cut: batches.reduce(0) { $0 + $1.cut },
+            dropped: batches.reduce(0) { $0 + $1.dropped }
+        )
+    }
+
+    /// Means over the held-out split; nil where the cache has none.
+    public func heldOutLosses() throws -> [String: Double]? {
+        guard reader.recordCount(split: settings.heldOutSplit) > 0 else { return nil }
+        let batches = try stream(settings.heldOutSplit).batches(epoch: 0)
+        var sums = CriterionSums()
+        while let batch = try batches.next() {
+            sums.add(try training.losses(try makeBatch(batch.records)))
+        }
+        return sums.means.filter { $0.value.isFinite }
+    }
+
+    private func stream(_ split: String) throws -> CacheStream {
+        try CacheStream(
+            reader: reader,
+            split: split,
+            seed: settings.seed,
+            batch: .examples(settings.batchExamples),
+            hidden: usesTeacher,
+            logits: false
+        )
+    }
+
+    private func makeBatch(_ records: [CacheRecord]) throws -> MicroBatch {
+        try MicroBatch(
+            records,
+            encoder: encoder,
+            pairs: pairs,
+            hiddenSize: reader.manifest.description.teacher.hiddenSize
+        )
+    }
+
+    private func checkpoint(_ state: TrainingCheckpoint.State) throws {
+        try TrainingCheckpoint.write(
+            training,
+            state: state,
+            to: checkpoints,
+            keep: settings.keepCheckpoints
+        )
+    }
+
+    private func finish(_ last: TrainingMetrics?, _ state: TrainingCheckpoint.State) throws {
+        let student = output.appendingPathComponent("student")
+        try RunFiles.makeDirectory(student)
+        try exportHuggingFace(training.model, to: student, type: .f32)
+        try tokenizer.write(to: student)
+        let heldOut = try last?.heldOut ?? heldOutLosses()
+        let card = ModelCard(
+            settings: settings,
+            cache: reader.manifest,
+            steps: state.step,
+            heldOut: heldOut
+        )
+        try RunFiles.write(
+            Data(card.text.utf8),
+            to: student.appendingPathComponent("README.md")
+        )
+        let projectors = training.criterion.projectors.flatMap(\.parameters)
+        if !projectors.isEmpty {
+            try TrainingCheckpoint.writeParameters(
+                projectors,
+                to: output,
+                TrainingCheckpoint.projectorFile
+            )
+        }
+        let done = DoneRecord(
+            steps: state.step,
+            skipped: state.skipped,
+            losses: last?.losses ?? [:],
+            heldOut: heldOut,
+            weightsSHA256: try sha256(of: student.appendingPathComponent("model.safetensors")),
+            settings: state.settings,
+            cache: state.cache
+        )
+        try RunFiles.write(RunFiles.json(done), to: output.appendingPathComponent("done.json"))
+    }
+}
+
+/// `done.json`: what a finished run came to.
+public struct DoneRecord: Codable, Sendable, Equatable {
+    /// Steps done, and those of them whose gradients were not finite.
+    public var steps: Int
+    /// See `steps`.
+    public var skipped: Int
+    /// Means of the last step.
+    public var losses: [String: Double]
+    /// Means over the held-out split.
+    public var heldOut: [String: Double]?
+    /// Of `student/model.safetensors`.
+    public var weightsSHA256: String
+    /// The settings that decide the numbers.
+    public var settings: [String: String]
+    /// The cache's checksum.
+    public var cache: String
+
+    enum CodingKeys: String, CodingKey {
+        case steps, skipped, losses, settings, cache
+        case heldOut = "held_out"
+        case weightsSHA256 = "weights_sha256"
+    }
+
+    /// The record of a run's directory; nil where the run is not done.
+    public static func read(_ directory: URL) -> DoneRecord? {
+        guard let data = try? Data(contentsOf: directory.appendingPathComponent("done.json"))
+        else { return nil }
+        return try? JSONDecoder().decode(DoneRecord.self, from: data)
+    }
+}

@@ -1,0 +1,184 @@
+import Cache
+import Foundation
+import Models
+import Tensors
+
+/// A training run at the end of a step: weights, projectors, moments, and where the data stands.
+///
+/// A directory `step-000123`. It gets that name when all of it is on the disk.
+struct TrainingCheckpoint {
+    /// `state.json`.
+    struct State: Codable, Equatable {
+        /// Steps done, and those whose gradients were applied.
+        var step: Int
+        var applied: Int
+        /// Steps in a row, up to this one, whose gradients were not finite.
+        var skippedInARow: Int
+        var skipped: Int
+        /// The settings that decide the numbers, and the cache's checksum.
+        var settings: [String: String]
+        var cache: String
+        /// SHA-256 of each file.
+        var files: [String: String]
+    }
+
+    static let modelFile = "model.safetensors"
+    static let projectorFile = "projectors.safetensors"
+    static let optimizerFile = "optimizer.safetensors"
+    static let stateFile = "state.json"
+
+    let directory: URL
+    let state: State
+
+    /// The newest complete checkpoint of a run; nil where there is none.
+    static func newest(in directory: URL) throws -> TrainingCheckpoint? {
+        guard let name = names(in: directory).last else { return nil }
+        let url = directory.appendingPathComponent(name)
+        do {
+            let data = try Data(contentsOf: url.appendingPathComponent(stateFile))
+            return TrainingCheckpoint(
+                directory: url,
+                state: try JSONDecoder().decode(State.self, from: data)
+            )
+        } catch {
+            throw DistillError.badCheckpoint(path: url.path, reason: "state.json: \(error)")
+        }
+    }
+
+    /// Names of complete checkpoints, the oldest first.
+    static func names(in directory: URL) -> [String] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
+        return names.filter { $0.hasPrefix("step-") && Int($0.dropFirst(5)) != nil }.sorted {
+            (Int($0.dropFirst(5)) ?? 0) < (Int($1.dropFirst(5)) ?? 0)
+        }
+    }
+
+    /// Writes a checkpoint and removes all but the newest `keep`.
+    static func write(
+        _ training: StudentTraining,
+        state: State,
+        to directory: URL,
+        keep: Int
+    ) throws {
+        try RunFiles.makeDirectory(directory)
+        removeLeftovers(in: directory)
+        let name = "step-" + String(format: "%06d", state.step)
+        let temporary = directory.appendingPathComponent(".\(name).tmp")
+        try RunFiles.makeDirectory(temporary)
+        try writeParameters(training.model.parameters, to: temporary, modelFile)
+        try writeParameters(
+            training.criterion.projectors.flatMap(\.parameters),
+            to: temporary,
+            projectorFile
+        )
+        let moments = training.optimizer.slots.enumerated().flatMap { index, slot in
+            [("m", slot.m), ("v", slot.v)].map { (kind, matrix) in
+                (
+                    name: key(kind, index, slot.parameter), shape: slot.parameter.shape,
+                    values: UnsafeBufferPointer(start: matrix.base, count: matrix.count)
+                )
+            }
+        }
+        try SafetensorsWriter.write(
+            moments,
+            type: .f32,
+            to: temporary.appendingPathComponent(optimizerFile)
+        )
+        var state = state
+        for file in [modelFile, projectorFile, optimizerFile] {
+            state.files[file] = try sha256(of: temporary.appendingPathComponent(file))
+        }
+        try RunFiles.write(
+            RunFiles.json(state),
+            to: temporary.appendingPathComponent(stateFile)
+        )
+        let final = directory.appendingPathComponent(name)
+        try? FileManager.default.removeItem(at: final)
+        guard rename(temporary.path, final.path) == 0 else {
+            throw DistillError.file(
+                path: final.path,
+                reason: String(cString: strerror(errno))
+            )
+        }
+        try? RunFiles.flush(directory)
+        for old in names(in: directory).dropLast(keep) {
+            try? FileManager.default.removeItem(at: directory.appendingPathComponent(old))
+        }
+    }
+
+    /// Puts weights, projectors and moments back.
+    ///
+    /// - Throws: `DistillError.badCheckpoint` when a file is not the one that was written.
+    func restore(_ training: StudentTraining) throws {
+        for (file, digest) in state.files {
+            let url = directory.appendingPathComponent(file)
+            guard (try? sha256(of: url)) == digest else {
+                throw DistillError.badCheckpoint(path: url.path, reason: "damaged or missing")
+            }
+        }
+        try read(Self.modelFile, training.model.parameters.map { ($0.name, $0.value) })
+        try read(
+            Self.projectorFile,
+            training.criterion.projectors.flatMap(\.parameters).map { ($0.name, $0.value) }
+        )
+        try read(
+            Self.optimizerFile,
+            training.optimizer.slots.enumerated().flatMap { index, slot in
+                [
+                    (Self.key("m", index, slot.parameter), slot.m),
+                    (Self.key("v", index, slot.parameter), slot.v),
+                ]
+            }
+        )
+        training.optimizer.applied = state.applied
+        training.models.studentHead.refresh()
+    }
+
+    private func read(_ file: String, _ targets: [(name: String, matrix: Matrix)]) throws {
+        guard !targets.isEmpty else { return }
+        let path = directory.appendingPathComponent(file).path
+        let source = try SafetensorsFile(path: path)
+        for (name, matrix) in targets {
+            guard let info = source.info(name), info.elementCount == matrix.count else {
+                throw DistillError.badCheckpoint(
+                    path: path,
+                    reason: "\(name) is missing or of another size"
+                )
+            }
+            try source.read(
+                name,
+                into: UnsafeMutableBufferPointer(start: matrix.base, count: matrix.count)
+            )
+        }
+    }
+
+    /// Writes parameters as one safetensors file.
+    static func writeParameters(
+        _ parameters: [Parameter],
+        to directory: URL,
+        _ file: String
+    ) throws {
+        try SafetensorsWriter.write(
+            parameters.map {
+                (
+                    name: $0.name, shape: $0.shape,
+                    values: UnsafeBufferPointer(start: $0.value.base, count: $0.value.count)
+                )
+            },
+            type: .f32,
+            to: directory.appendingPathComponent(file)
+        )
+    }
+
+    /// Student and projectors may share names, so the slot's number is part of the key.
+    private static func key(_ kind: String, _ index: Int, _ parameter: Parameter) -> String {
+        "\(kind).\(index).\(parameter.name)"
+    }
+
+    private static func removeLeftovers(in directory: URL) {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
+        for name in names where name.hasPrefix(".step-") && name.hasSuffix(".tmp") {
+            try? FileManager.default.removeItem(at: directory.appendingPathComponent(name))
+        }
+    }
+}

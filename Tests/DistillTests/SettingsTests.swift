@@ -1,0 +1,94 @@
+import Foundation
+import Models
+import Tensors
+import Testing
+
+@testable import Distill
+
+@Suite("Settings, schedule and optimiser")
+struct SettingsTests {
+    static let changes: [(String, @Sendable (inout DistillSettings) -> Void)] = [
+        ("learning_rate", { $0.learningRate = 0 }), ("learning_rate", { $0.learningRate = .nan }),
+        ("batch_examples", { $0.batchExamples = 0 }), ("steps", { $0.steps = 0 }),
+        ("epochs", { $0.epochs = 0 }), ("accumulate", { $0.accumulate = 0 }),
+        ("clip", { $0.clip = -1 }), ("temperature", { $0.temperature = 0 }),
+        ("kd_rate", { $0.kdRate = 1.5 }), ("max_prompt_length", { $0.maxPromptLength = 512 }),
+        ("dskd_cma", { $0.criterion = "dskd_cmb" }),
+        ("forward_kl", { $0.divergence = "foward_kl" }),
+        ("cosine", { $0.schedule = "cosin" }), ("alpaca", { $0.template = "alpacca" }),
+        ("steps", { ($0.steps, $0.epochs) = (1, 1) }), ("cache", { $0.cache = "" }),
+    ]
+
+    @Test("nonsense is refused by its key, unknown names with the nearest", arguments: changes)
+    func nonsense(word: String, change: @Sendable (inout DistillSettings) -> Void) {
+        var settings = DistillSettings(cache: "c", output: "o", student: "s")
+        #expect(throws: Never.self) { try settings.validate() }
+        change(&settings)
+        let error = #expect(throws: DistillError.self) { try settings.validate() }
+        #expect(error?.description.contains(word) == true)
+    }
+
+    @Test("keys that are missing keep their defaults, and settings survive a round trip")
+    func decoding() throws {
+        let json = #"{"cache": "c", "output": "o", "student": {"from": "s"}, "kd_rate": 0.25}"#
+        let settings = try JSONDecoder().decode(DistillSettings.self, from: Data(json.utf8))
+        var want = DistillSettings(cache: "c", output: "o", student: "s")
+        want.kdRate = 0.25
+        #expect(settings == want)
+        let again = try JSONDecoder().decode(
+            DistillSettings.self,
+            from: JSONEncoder().encode(settings)
+        )
+        #expect(again == settings)
+    }
+
+    @Test("rates rise over the warm-up, then follow the schedule to the floor")
+    func schedule() {
+        var settings = DistillSettings(cache: "c", output: "o", student: "s")
+        settings.warmupSteps = 4
+        settings.learningRateFloor = 0.1
+        let cosine = LearningRateSchedule(settings, totalSteps: 104)
+        #expect(abs(cosine.factor(step: 0) - 0.2) < 1e-6 && cosine.factor(step: 4) == 1)
+        #expect(abs(cosine.factor(step: 54) - 0.55) < 1e-6)
+        #expect(abs(cosine.factor(step: 104) - 0.1) < 1e-6)
+        settings.schedule = "linear"
+        #expect(
+            abs(LearningRateSchedule(settings, totalSteps: 104).factor(step: 29) - 0.775) < 1e-6
+        )
+        settings.schedule = "constant"
+        #expect(LearningRateSchedule(settings, totalSteps: 104).factor(step: 103) == 1)
+    }
+
+    @Test("AdamW decays matrices alone, clips over all, and skips what is not finite")
+    func optimizer() {
+        var settings = DistillSettings(cache: "c", output: "o", student: "s")
+        settings.learningRate = 0.1
+        settings.projectorLearningRate = 0.2
+        settings.weightDecay = 0.5
+        settings.clip = 1
+        let matrix = Parameter(name: "a", zeros: [1, 1])
+        let vector = Parameter(name: "b", zeros: [1])
+        let projector = Parameter(name: "c", zeros: [1, 1])
+        for parameter in [matrix, vector, projector] { parameter.value[0, 0] = 1 }
+        let optimizer = Optimizer(
+            student: [matrix, vector],
+            projectors: [projector],
+            settings: settings
+        )
+        matrix.gradient?[0, 0] = 30
+        vector.gradient?[0, 0] = 40
+        projector.gradient?[0, 0] = .nan
+        #expect(!optimizer.step(factor: 1).applied && matrix.value[0, 0] == 1)
+        #expect(optimizer.applied == 0 && matrix.gradient?[0, 0] == 0)
+
+        matrix.gradient?[0, 0] = 30
+        vector.gradient?[0, 0] = 40
+        let outcome = optimizer.step(factor: 1)
+        #expect(outcome.applied && abs(outcome.gradientNorm - 50) < 1e-9)
+        // The first step of Adam is the sign of the gradient times the rate.
+        #expect(abs(matrix.value[0, 0] - (1 * (1 - 0.1 * 0.5) - 0.1)) < 1e-6)
+        #expect(abs(vector.value[0, 0] - 0.9) < 1e-6)
+        #expect(abs(projector.value[0, 0] - (1 - 0.2 * 0.5)) < 1e-6)
+        #expect(abs(optimizer.slots[0].m[0, 0] - 0.1 * 30 / 50) < 1e-6)
+    }
+}

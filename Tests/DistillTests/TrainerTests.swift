@@ -1,0 +1,201 @@
+import Cache
+import Foundation
+import Models
+import Tensors
+import Testing
+import Tokenizers
+
+@testable import Distill
+
+@Suite("Training")
+struct TrainerTests {
+    private func settings(_ world: TinyWorld, _ run: String) -> DistillSettings {
+        var settings = DistillSettings(
+            cache: world.reader.directory.path,
+            output: world.directory.appendingPathComponent(run).path,
+            student: "tiny"
+        )
+        settings.steps = 6
+        settings.batchExamples = 4
+        settings.maxLength = 64
+        settings.maxPromptLength = 24
+        settings.warmupSteps = 2
+        settings.checkpointEvery = 0
+        settings.learningRate = 5e-3
+        return settings
+    }
+
+    private func trainer(
+        _ world: TinyWorld,
+        _ settings: DistillSettings,
+        merges: Bool = true
+    ) throws -> Trainer {
+        let tokenizer = try TinyWorld.tokenizer(merges: merges)
+        return try Trainer(
+            settings: settings,
+            model: try TinyWorld.model(tokenizer),
+            tokenizer: tokenizer,
+            cache: world.reader
+        )
+    }
+
+    private func bytes(_ settings: DistillSettings, _ file: String) throws -> Data {
+        try Data(contentsOf: URL(fileURLWithPath: settings.output).appendingPathComponent(file))
+    }
+
+    @Test(
+        "three steps, a stop and three more give the bytes of six steps straight",
+        arguments: ["sft", "dskd", "dskd_cma"]
+    )
+    func resume(criterion: String) throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        var straight = settings(world, "straight")
+        straight.criterion = criterion
+        let merges = criterion != "dskd"
+        let whole = try trainer(world, straight, merges: merges).run()
+        #expect(whole == .finished(steps: 6))
+
+        var cut = straight
+        cut.output = world.directory.appendingPathComponent("cut").path
+        var steps = 0
+        let outcome = try trainer(world, cut, merges: merges).run(
+            shouldStop: { steps == 3 },
+            progress: { steps = $0.step }
+        )
+        #expect(outcome == .stopped(step: 3))
+        #expect(DoneRecord.read(URL(fileURLWithPath: cut.output)) == nil)
+        #expect(try trainer(world, cut, merges: merges).run() == .finished(steps: 6))
+
+        #expect(
+            try bytes(straight, "student/model.safetensors")
+                == bytes(cut, "student/model.safetensors")
+        )
+        if criterion != "sft" {
+            #expect(
+                try bytes(straight, "projectors.safetensors")
+                    == bytes(cut, "projectors.safetensors")
+            )
+        }
+        let log = try bytes(cut, "metrics.jsonl").split(separator: UInt8(ascii: "\n"))
+        let lines = try log.map { try JSONDecoder().decode(TrainingMetrics.self, from: Data($0)) }
+        #expect(lines.map(\.step) == [1, 2, 3, 4, 5, 6])
+        #expect(lines.last?.heldOut?["ce"] != nil)
+        let done = try #require(DoneRecord.read(URL(fileURLWithPath: cut.output)))
+        #expect(done.losses == lines.last?.losses)
+    }
+
+    @Test("a killed run goes on from its newest checkpoint, over the end of an epoch")
+    func killed() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        var cut = settings(world, "killed")
+        cut.accumulate = 2
+        cut.checkpointEvery = 2
+        struct Killed: Error {}
+        let straight = try trainer(world, cut)
+        #expect(try straight.run() == .finished(steps: 6))
+        let want = try bytes(cut, "student/model.safetensors")
+        // The state after a kill: checkpoints up to step 4, and a half-written one.
+        let output = URL(fileURLWithPath: cut.output)
+        for name in ["done.json", "student", "checkpoints/step-000006"] {
+            try FileManager.default.removeItem(at: output.appendingPathComponent(name))
+        }
+        try FileManager.default.createDirectory(
+            at: output.appendingPathComponent("checkpoints/.step-000005.tmp"),
+            withIntermediateDirectories: true
+        )
+        #expect(try trainer(world, cut).run() == .finished(steps: 6))
+        #expect(try bytes(cut, "student/model.safetensors") == want)
+        #expect(
+            TrainingCheckpoint.names(in: output.appendingPathComponent("checkpoints"))
+                == ["step-000004", "step-000006"]
+        )
+    }
+
+    @Test("micro-batches change memory and not numbers")
+    func accumulation() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        var one = settings(world, "one")
+        one.steps = 1
+        one.batchExamples = 8
+        var two = one
+        two.output = world.directory.appendingPathComponent("two").path
+        two.batchExamples = 4
+        two.accumulate = 2
+        var losses: [[String: Double]] = []
+        for settings in [one, two] {
+            _ = try trainer(world, settings).run(progress: { losses.append($0.losses) })
+        }
+        for (name, value) in losses[0] {
+            #expect(abs(value - (losses[1][name] ?? .nan)) < 1e-5, "\(name)")
+        }
+    }
+
+    @Test("the losses fall, and the student that is exported is the one that was trained")
+    func learns() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        var long = settings(world, "long")
+        long.steps = 60
+        var losses: [Double] = []
+        _ = try trainer(world, long).run(progress: { losses.append($0.losses["total"] ?? .nan) })
+        #expect((losses.last ?? 9) < 0.8 * (losses.first ?? 0))
+        let student = URL(fileURLWithPath: long.output).appendingPathComponent("student")
+        let tokenizer = try Tokenizer(directory: student)
+        #expect(tokenizer.fingerprint == (try TinyWorld.tokenizer(merges: true)).fingerprint)
+        let loaded = try Checkpoint(student).model()
+        #expect(loaded.parameters.allSatisfy { $0.value.values.allSatisfy(\.isFinite) })
+        for name in ["README.md", "config.json", "tokenizer.json"] {
+            #expect(FileManager.default.fileExists(atPath: student.path + "/" + name))
+        }
+    }
+
+    @Test("a checkpoint of other settings is refused with the keys that differ")
+    func otherSettings() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        var first = settings(world, "other")
+        _ = try trainer(world, first).run(shouldStop: { true })
+        first.learningRate = 1e-4
+        let error = #expect(throws: DistillError.self) { try trainer(world, first).run() }
+        #expect(error?.description.contains("learning_rate") == true)
+    }
+
+    @Test("a damaged checkpoint is refused with its file")
+    func damaged() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        let run = settings(world, "damaged")
+        _ = try trainer(world, run).run(shouldStop: { true })
+        let file = URL(fileURLWithPath: run.output).appendingPathComponent(
+            "checkpoints/step-000001/optimizer.safetensors"
+        )
+        var data = try Data(contentsOf: file)
+        data[data.count - 1] ^= 1
+        try data.write(to: file)
+        let error = #expect(throws: DistillError.self) { try trainer(world, run).run() }
+        #expect(error?.description.contains("optimizer.safetensors") == true)
+    }
+
+    @Test("pairing criteria refuse a student with another tokenizer")
+    func otherTokenizer() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        var run = settings(world, "pairs")
+        run.criterion = "dskd"
+        #expect(throws: DistillError.self) { try trainer(world, run, merges: true) }
+    }
+
+    @Test("the trained student does not depend on the teacher's files: only the cache is read")
+    func finishedRunsAreLeftAlone() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        let run = settings(world, "again")
+        _ = try trainer(world, run).run()
+        var steps = 0
+        let again = try trainer(world, run).run(progress: { _ in steps += 1 })
+        #expect(again == .finished(steps: 6) && steps == 0)
+    }
+}
