@@ -5,7 +5,8 @@ words that Retort knows, and records what they make of a few hundred hard string
 
     python reference/tokenizer_goldens.py
 
-The strings use characters of Unicode 14 and before: Debian 12's PCRE2 knows no later letters.
+The random strings use characters of Unicode 14 and before (Python 3.11's); a fixed one has letters
+of Unicode 15 and 16, which Debian 12's PCRE2 does not know by itself.
 """
 
 import json
@@ -80,6 +81,7 @@ def hard_strings():
         "''s '' 's' 'll", "x'S y'T z'Re", "http://example.com/a?b=c&d=%20e#f", "f(x)=∑_{i=0}^{n} x_i²",
         "<|endoftext|>", "a<|endoftext|>b", " <|endoftext|> ", "<|im_start|>user\nHi<|im_end|>\n",
         "<|im_start|", "<|endoftext|><|endoftext|>", "<<|im_end|>>", "a <mask> b", "a  \n<mask> <mask>",
+        "a\U00031350b \U00031350\U0002ebf0 \u1c89x\u1c8a \U0001e4f0\U0001ccf0 \U00031350!\U0001f642",
         "<pad>  \t x", "solo", "solos solo, _solo solo_ é solo", "naïve nai\u0308ve NAÏVE",
     ]  # fmt: skip
     alphabets = [

@@ -1,6 +1,9 @@
 import Foundation
 
 /// Unicode composition (NFC), for tokenizers that ask for it.
+///
+/// The reference's tables are older than Swift's: a run of several combining marks of which some came
+/// after Unicode 9 may be put into another order there.
 enum Normalization {
     static func apply(_ normalizer: TokenizerDefinition.Normalizer, _ text: String) -> String {
         guard normalizer == .nfc else { return text }
