@@ -72,7 +72,7 @@ def hard_strings():
         "don't I'll we've they're he'd I'm it's", "DON'T I'LL WE'VE 'S 'ſ it'ſ K'ſ", "\u0149a ﬆ ß",
         "👩‍👩‍👧‍👦 family 🏳️‍🌈 👍🏽 🇩🇪🇫🇷", "שלום עולם", "مرحبا بالعالم ١٢٣", "हिन्दी क्षत्रिय ไทยภาษา",
         "e\u0301 n\u0303 a\u030a o\u0323\u0302 u\u0308ber", "Å \u212b Ω \u2126 ﬁ \u0344 \u0958 \u1e9b\u0323",
-        "\u1100\u1161\u11a8 \uac00\u11a8 각 \uac01\u11a8", "\u0300start", "nul\x00in\x00side", "\x01\x02\x7f\x80",
+        "\u1100\u1161\u11a8 \uac00\u11a8 각 \uac01\u11a8 \uac00\u11a7", "\u0f40\u0f71\u0f72\u0f74\u0f80\u0f73\u0f75\u0f81", "\u0300start", "nul\x00in\x00side", "\x01\x02\x7f\x80",
         "line\r\nline\r\n\r\nend\r", "\n\n\n", "\n \n\t\t x", "     five   three  two one", " " * 60,
         "x" + " " * 77 + "y", "\t\tif x == 1:\n\t\t\treturn  [1,2,3]  # c", "a\nb", "\n ", "a  \n  b",
         "1234567890 12 3 ½ ² ⅷ ٣ 一二三 3.14 1e-10 $12,345.67", "漢字かな交じり文。中文，标点！", "한국어 텍스트",
