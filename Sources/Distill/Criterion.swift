@@ -42,7 +42,7 @@ public struct CriterionSizes: Sendable {
 }
 
 /// One model's supervised positions of a batch, example after example.
-public struct SupervisedRows {
+public struct SupervisedRows: Sendable {
     /// (n, width), after the final norm.
     public var hidden: Matrix
     /// The token at each position, n.
@@ -70,7 +70,7 @@ public struct SupervisedRows {
 }
 
 /// A micro-batch as a criterion sees it.
-public struct CriterionBatch {
+public struct CriterionBatch: Sendable {
     /// (n, d) rows of the student.
     public var student: SupervisedRows
     /// (m, D) rows of the teacher, of the same examples in the same order.

@@ -1,0 +1,92 @@
+import Foundation
+
+/// How well a model does on one split of a cache.
+public struct EvalReport: Codable, Sendable, Equatable {
+    /// What the model is called in tables.
+    public var name: String
+    /// The split.
+    public var split: String
+    /// Examples looked at, and those that had to be cut or left out.
+    public var examples = 0
+    /// See `examples`.
+    public var cut = 0
+    /// See `examples`.
+    public var dropped = 0
+    /// Supervised tokens, and the UTF-8 bytes of text that they stand for.
+    public var tokens = 0
+    /// See `tokens`.
+    public var bytes = 0
+    /// Mean of -log p(label), in nats a token.
+    public var crossEntropy = 0.0
+    /// exp(crossEntropy); only comparable between models of one vocabulary.
+    public var perplexity = 0.0
+    /// Nats a byte of text: comparable between vocabularies.
+    public var crossEntropyPerByte = 0.0
+    /// The teacher's own, from its cached hidden states, at its own tokens of the same texts.
+    public var teacherCrossEntropy: Double?
+    /// See `teacherCrossEntropy`.
+    public var teacherCrossEntropyPerByte: Double?
+    /// KL(teacher || student) over the whole vocabulary, nats a token; nil for two vocabularies.
+    public var kl: Double?
+    /// KL(teacher || student) between the distributions of the next *byte*, nats a position.
+    ///
+    /// It runs over positions before which both have read the same text. A model's probability of a
+    /// byte is the sum over the tokens that begin with it; the end of the sequence is one more
+    /// outcome; other special tokens are left out and the rest is made to sum to one.
+    public var klNextByte: Double?
+    /// The share of those positions where both find the same byte the most likely.
+    public var nextByteAgreement: Double?
+    /// The number of those positions.
+    public var alignedPositions = 0
+    /// Mean ROUGE-L F1 of generated answers, without stemming; nil where none were generated.
+    public var rougeL: Double?
+    /// Answers generated.
+    public var answers = 0
+
+    enum CodingKeys: String, CodingKey {
+        case name, split, examples, cut, dropped, tokens, bytes, perplexity, kl, rougeL, answers
+        case crossEntropy = "cross_entropy"
+        case crossEntropyPerByte = "cross_entropy_per_byte"
+        case teacherCrossEntropy = "teacher_cross_entropy"
+        case teacherCrossEntropyPerByte = "teacher_cross_entropy_per_byte"
+        case klNextByte = "kl_next_byte"
+        case nextByteAgreement = "next_byte_agreement"
+        case alignedPositions = "aligned_positions"
+    }
+
+    /// An empty report.
+    public init(name: String, split: String) {
+        self.name = name
+        self.split = split
+    }
+
+    /// Reports side by side, one row a model, in plain text; a dash where there is no number.
+    public static func table(_ reports: [EvalReport]) -> String {
+        func number(_ value: Double?, _ digits: Int) -> String {
+            value.map { String(format: "%.\(digits)f", $0) } ?? "-"
+        }
+        let head = [
+            "model", "loss/token", "perplexity", "loss/byte", "KL", "KL next byte",
+            "same next byte", "ROUGE-L",
+        ]
+        let rows = reports.map { report in
+            [
+                report.name, number(report.crossEntropy, 4), number(report.perplexity, 2),
+                number(report.crossEntropyPerByte, 4), number(report.kl, 4),
+                number(report.klNextByte, 4),
+                report.nextByteAgreement.map { number($0 * 100, 1) + " %" } ?? "-",
+                number(report.rougeL.map { $0 * 100 }, 2),
+            ]
+        }
+        let widths = head.indices.map { column in
+            ([head] + rows).map { $0[column].count }.max() ?? 0
+        }
+        let lines = ([head, widths.map { String(repeating: "-", count: $0) }] + rows).map { row in
+            row.enumerated().map { column, text in
+                let space = String(repeating: " ", count: widths[column] - text.count)
+                return column == 0 ? text + space : space + text
+            }.joined(separator: "  ")
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+}

@@ -1,0 +1,321 @@
+import CKernels
+import Cache
+import Foundation
+import Models
+import Tensors
+import Tokenizers
+
+/// A prompt to answer, with the record's input; the caller puts it into the template.
+public struct EvalPrompt: Sendable, Equatable {
+    /// The instruction.
+    public var prompt: String
+    /// What it is about; empty where there is nothing.
+    public var input: String
+}
+
+/// Measures students against a split of a cache, the teacher gone.
+public final class Evaluator {
+    /// How a student reads the texts, and how much memory logits may take.
+    public struct Options: Sendable {
+        /// The split.
+        public var split = "held_out"
+        /// Only the first so many examples; nil for all.
+        public var limit: Int?
+        /// Tokens of an example and of its prompt at most.
+        public var maxLength = 512
+        /// See `maxLength`.
+        public var maxPromptLength = 256
+        /// The prompt template; nil takes the cache's.
+        public var template: String?
+        /// Examples run at a time.
+        public var batchExamples = 16
+        /// Memory for one chunk of logits.
+        public var headMemoryMiB = 64
+
+        /// The held-out split, whole.
+        public init() {}
+    }
+
+    private let reader: CacheReader
+    private let teacher: CachedTeacher
+    private let teacherTokenizer: Tokenizer
+    private let compute: ComputeType
+    private let options: Options
+    private let engine: HeadLoss
+    private let teacherBuckets: NextByteBuckets
+
+    /// Reads the teacher's head.
+    ///
+    /// - Parameter teacherTokenizer: `Evaluator.teacherTokenizer(of:)`, or the same from elsewhere.
+    /// - Throws: `CacheError`; `DistillError.noExamples` for a split that the cache lacks.
+    public init(
+        _ reader: CacheReader,
+        teacherTokenizer: Tokenizer,
+        compute: ComputeType = .f32,
+        options: Options = Options()
+    ) throws {
+        guard reader.recordCount(split: options.split) > 0 else {
+            throw DistillError.noExamples(
+                split: options.split,
+                remedy: "the cache has \(reader.manifest.splits.keys.sorted())"
+            )
+        }
+        self.reader = reader
+        self.teacherTokenizer = teacherTokenizer
+        self.compute = compute
+        self.options = options
+        teacher = try CachedTeacher(reader, compute: compute, needsEmbedding: false)
+        engine = HeadLoss(memoryLimit: options.headMemoryMiB << 20)
+        teacherBuckets = NextByteBuckets(teacherTokenizer, vocabulary: teacher.head.vocabulary)
+    }
+
+    /// The teacher's tokenizer, from the files that the cache keeps.
+    public static func teacherTokenizer(of reader: CacheReader) throws -> Tokenizer {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "retort-tokenizer-\(UUID().uuidString)"
+        )
+        defer { try? FileManager.default.removeItem(at: directory) }
+        try RunFiles.makeDirectory(directory)
+        for (name, data) in try reader.tokenizerFiles() {
+            try data.write(to: directory.appendingPathComponent(name))
+        }
+        return try Tokenizer(directory: directory)
+    }
+
+    /// Sums over positions of one model.
+    private struct Sums {
+        var report: EvalReport
+        var crossEntropy = 0.0, teacherCrossEntropy = 0.0
+        var teacherTokens = 0, teacherBytes = 0
+        var kl = 0.0, klNextByte = 0.0, agreements = 0.0
+        var rougeL = 0.0
+    }
+
+    /// Looks at one student.
+    ///
+    /// - Parameters:
+    ///   - name: For tables.
+    ///   - generate: Answers prompts, in their order; nil leaves ROUGE-L out.
+    public func evaluate(
+        _ name: String,
+        model: any LanguageModel,
+        tokenizer: Tokenizer,
+        generate: (([EvalPrompt]) throws -> [String])? = nil
+    ) throws -> EvalReport {
+        let description = reader.manifest.description
+        let encoder = try StudentEncoder(
+            tokenizer: tokenizer,
+            templateName: options.template ?? description.template,
+            maxLength: min(options.maxLength, model.configuration.maxPositions),
+            maxPromptLength: options.maxPromptLength
+        )
+        let same = tokenizer.fingerprint == description.tokenizer.fingerprint
+        let head = HeadProduct(frozen: model.outputHead.value, compute: compute)
+        let buckets = NextByteBuckets(tokenizer, vocabulary: head.vocabulary)
+        var sums = Sums(report: EvalReport(name: name, split: options.split))
+        try forEachBatch { records in
+            let batch = try MicroBatch(
+                records,
+                encoder: encoder,
+                pairs: same,
+                hiddenSize: teacher.hiddenSize
+            )
+            sums.report.cut += batch.cut
+            sums.report.dropped += batch.dropped
+            guard !batch.rows.isEmpty else { return }
+            let hidden = model.hiddenStates(batch.sequences, tape: nil)
+            let student = batch.criterionBatch(hidden: hidden).student
+            let mine = rows(student, head, buckets)
+            let theirs = rows(batch.teacher, teacher.head, teacherBuckets)
+            sums.report.examples += batch.records.count
+            sums.report.tokens += student.count
+            sums.crossEntropy += mine.crossEntropy
+            sums.report.bytes += student.labels.reduce(0) { $0 + tokenizer.bytes(of: $1).count }
+            sums.teacherCrossEntropy += theirs.crossEntropy
+            sums.teacherTokens += batch.teacher.count
+            sums.teacherBytes += batch.teacher.labels.reduce(0) {
+                $0 + teacherTokenizer.bytes(of: $1).count
+            }
+            if same { sums.kl += divergence(student, head, batch.teacher) }
+            compareNextBytes(batch, tokenizer, mine.nextByte, theirs.nextByte, &sums)
+            if let generate { try addAnswers(batch.records, generate, &sums) }
+        }
+        return finish(sums, same: same)
+    }
+
+    /// The teacher's own row of the table.
+    public func teacherReport() throws -> EvalReport {
+        var report = EvalReport(
+            name: reader.manifest.description.teacher.name,
+            split: options.split
+        )
+        var crossEntropy = 0.0
+        try forEachBatch { records in
+            let labels = records.flatMap { record in
+                record.supervised.map { record.tokenIDs[$0 + 1] }
+            }
+            let side = SupervisedRows(
+                hidden: Matrix(
+                    records.flatMap(\.hidden),
+                    rows: labels.count,
+                    columns: teacher.hiddenSize
+                ),
+                inputs: labels,
+                labels: labels,
+                offsets: [0, labels.count]
+            )
+            crossEntropy += rows(side, teacher.head, teacherBuckets).crossEntropy
+            report.examples += records.count
+            report.tokens += labels.count
+            report.bytes += labels.reduce(0) { $0 + teacherTokenizer.bytes(of: $1).count }
+        }
+        report.crossEntropy = crossEntropy / Double(max(1, report.tokens))
+        report.perplexity = Foundation.exp(report.crossEntropy)
+        report.crossEntropyPerByte = crossEntropy / Double(max(1, report.bytes))
+        report.teacherCrossEntropy = report.crossEntropy
+        report.teacherCrossEntropyPerByte = report.crossEntropyPerByte
+        return report
+    }
+
+    private func forEachBatch(_ body: ([CacheRecord]) throws -> Void) throws {
+        let stream = try CacheStream(
+            reader: reader,
+            split: options.split,
+            seed: 0,
+            batch: .examples(options.batchExamples),
+            logits: false
+        )
+        var left = options.limit ?? Int.max
+        let batches = stream.batches(epoch: 0)
+        while left > 0, let batch = try batches.next() {
+            let records = Array(batch.records.prefix(left))
+            left -= records.count
+            try body(records)
+        }
+    }
+
+    private func finish(_ sums: Sums, same: Bool) -> EvalReport {
+        var report = sums.report
+        let tokens = Double(max(1, report.tokens))
+        report.crossEntropy = sums.crossEntropy / tokens
+        report.perplexity = Foundation.exp(report.crossEntropy)
+        report.crossEntropyPerByte = sums.crossEntropy / Double(max(1, report.bytes))
+        report.teacherCrossEntropy =
+            sums.teacherCrossEntropy / Double(max(1, sums.teacherTokens))
+        report.teacherCrossEntropyPerByte =
+            sums.teacherCrossEntropy / Double(max(1, sums.teacherBytes))
+        if same { report.kl = sums.kl / tokens }
+        if report.alignedPositions > 0 {
+            report.klNextByte = sums.klNextByte / Double(report.alignedPositions)
+            report.nextByteAgreement = sums.agreements / Double(report.alignedPositions)
+        }
+        if report.answers > 0 { report.rougeL = sums.rougeL / Double(report.answers) }
+        return report
+    }
+
+    private func addAnswers(
+        _ records: [CacheRecord],
+        _ generate: ([EvalPrompt]) throws -> [String],
+        _ sums: inout Sums
+    ) throws {
+        let answers = try generate(
+            records.map { EvalPrompt(prompt: $0.prompt, input: $0.input) }
+        )
+        precondition(answers.count == records.count, "one answer for each prompt")
+        for (answer, record) in zip(answers, records) {
+            sums.rougeL += Rouge.rougeL(answer, references: [record.response])
+            sums.report.answers += 1
+        }
+    }
+
+    /// Cross-entropy over rows (summed) and the distribution of the next byte at each, (n, 257).
+    private func rows(
+        _ side: SupervisedRows,
+        _ head: HeadProduct,
+        _ buckets: NextByteBuckets
+    ) -> (crossEntropy: Double, nextByte: Matrix) {
+        let nextByte = Matrix(zeros: side.count, NextByteBuckets.count)
+        var sum = 0.0
+        engine.forEachChunk(of: side.count, widths: [head.vocabulary]) { range, logits in
+            let logits = logits[0]
+            head.logits(side.hidden.slice(rows: range), into: logits)
+            var losses = [Double](repeating: 0, count: range.count)
+            losses.withUnsafeMutableBufferPointer { buffer in
+                nonisolated(unsafe) let losses = buffer
+                parallelRanges(range.count) { rows, _ in
+                    for r in rows {
+                        let x = logits.row(r)
+                        let lse = ck_log_sum_exp(x, logits.columns, 1, nil)
+                        losses[r] = Double(lse) - Double(x[Int(side.labels[range.lowerBound + r])])
+                        ck_softmax_from(x, logits.columns, 1, lse)
+                        let out = nextByte.row(range.lowerBound + r)
+                        var sums = [Double](repeating: 0, count: NextByteBuckets.count + 1)
+                        for (token, bucket) in buckets.bucketOfToken.enumerated() {
+                            sums[Int(bucket)] += Double(x[token])
+                        }
+                        for b in 0..<NextByteBuckets.count { out[b] = Float(sums[b]) }
+                    }
+                }
+            }
+            for loss in losses { sum += loss }
+        }
+        return (sum, nextByte)
+    }
+
+    /// The sum of KL(teacher || student) over paired rows, at temperature 1.
+    private func divergence(
+        _ student: SupervisedRows,
+        _ head: HeadProduct,
+        _ side: SupervisedRows
+    ) -> Double {
+        let size = min(head.vocabulary, teacher.head.vocabulary)
+        let target =
+            size == teacher.head.vocabulary
+            ? teacher.head
+            : HeadProduct(frozen: teacher.head.weight.slice(rows: 0..<size), compute: compute)
+        return engine.studentSpace(
+            hidden: student.hidden,
+            head: head,
+            labels: student.labels,
+            crossEntropyWeight: 0,
+            target: HeadLoss.Target(
+                hidden: side.hidden,
+                head: target,
+                divergence: .forwardKL,
+                temperature: 1,
+                targetTemperature: 1,
+                weight: 0,
+                gated: false
+            ),
+            dHidden: nil
+        ).divergence
+    }
+
+    private func compareNextBytes(
+        _ batch: MicroBatch,
+        _ tokenizer: Tokenizer,
+        _ mine: Matrix,
+        _ theirs: Matrix,
+        _ sums: inout Sums
+    ) {
+        for example in batch.records.indices {
+            let (first, last) = (batch.offsets[example], batch.offsets[example + 1])
+            let (start, end) = (batch.teacher.offsets[example], batch.teacher.offsets[example + 1])
+            let pairs = alignedPositions(
+                student: batch.labels[first..<last].map { tokenizer.bytes(of: $0) },
+                teacher: batch.teacher.labels[start..<end].map { teacherTokenizer.bytes(of: $0) }
+            )
+            for (i, j) in pairs {
+                let q = UnsafeBufferPointer(start: mine.row(first + i), count: mine.columns)
+                let p = UnsafeBufferPointer(start: theirs.row(start + j), count: theirs.columns)
+                sums.klNextByte += NextByteBuckets.divergence(p, q)
+                sums.agreements += largestIndex(p) == largestIndex(q) ? 1 : 0
+                sums.report.alignedPositions += 1
+            }
+        }
+    }
+
+    private func largestIndex(_ values: UnsafeBufferPointer<Float>) -> Int {
+        values.indices.max { values[$0] < values[$1] } ?? 0
+    }
+}

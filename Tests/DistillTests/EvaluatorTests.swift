@@ -1,0 +1,169 @@
+import Cache
+import Foundation
+import Models
+import Tensors
+import Testing
+import Tokenizers
+
+@testable import Distill
+
+@Suite("Evaluation")
+struct EvaluatorTests {
+    private struct RougeCase: Decodable {
+        let answer: String, reference: String
+        let f1: Double
+    }
+
+    @Test("ROUGE-L is rouge_score's")
+    func rouge() throws {
+        let url = try #require(
+            Bundle.module.url(
+                forResource: "rouge",
+                withExtension: "json",
+                subdirectory: "Fixtures"
+            )
+        )
+        let cases = try JSONDecoder().decode([RougeCase].self, from: Data(contentsOf: url))
+        #expect(cases.count == 50)
+        for test in cases {
+            let got = Rouge.rougeL(test.answer, reference: test.reference)
+            #expect(abs(got - test.f1) < 1e-12, "\(test.answer) | \(test.reference)")
+        }
+        #expect(Rouge.rougeL("a b", references: ["c", "a b", "a"]) == 1)
+        #expect(Rouge.rougeL("a b", references: []) == 0)
+    }
+
+    @Test("positions are aligned where the text before both is the same")
+    func alignment() {
+        func bytes(_ words: [String]) -> [[UInt8]] { words.map { Array($0.utf8) } }
+        let pairs = alignedPositions(
+            student: bytes(["ab", "c", "de", ""]),
+            teacher: bytes(["a", "b", "cd", "e", ""])
+        )
+        #expect(pairs.map(\.0) == [0, 1, 3] && pairs.map(\.1) == [0, 2, 4])
+        // One side was cut, and texts that part company are compared no further.
+        let cut = alignedPositions(student: bytes(["ab", "x"]), teacher: bytes(["ab", "c", ""]))
+        #expect(cut.map(\.0) == [0, 1] && cut.map(\.1) == [0, 1])
+        #expect(alignedPositions(student: [], teacher: bytes(["a"])).isEmpty)
+    }
+
+    private func evaluator(
+        _ world: TinyWorld,
+        _ tokenizer: Tokenizer,
+        memory: Int = 64
+    ) throws -> Evaluator {
+        var options = Evaluator.Options()
+        options.maxLength = 64
+        options.maxPromptLength = 24
+        options.batchExamples = 2
+        options.headMemoryMiB = memory
+        return try Evaluator(world.reader, teacherTokenizer: tokenizer, options: options)
+    }
+
+    @Test("losses, KL and next-byte KL are those of a slow computation in float64")
+    func numbers() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        let tokenizer = try TinyWorld.tokenizer(merges: false)
+        let model = try TinyWorld.model(tokenizer)
+        let report = try evaluator(world, tokenizer).evaluate(
+            "student",
+            model: model,
+            tokenizer: tokenizer
+        )
+        var (ce, teacherCE, kl, tokens, bytes) = (0.0, 0.0, 0.0, 0, 0)
+        let head = try world.reader.teacherHead()
+        let width = TinyWorld.width
+        for index in try 0..<world.reader.shard(0).splits.count {
+            let record = try world.reader.shard(0).record(index)
+            guard record.split == "held_out" else { continue }
+            let encoder = try StudentEncoder(
+                tokenizer: tokenizer,
+                templateName: "plain",
+                maxLength: 64,
+                maxPromptLength: 24
+            )
+            let example = try encoder.encode(record)
+            let hidden = model.hiddenStates(VarlenBatch([example.tokens]), tape: nil)
+            for (row, position) in example.supervised.enumerated() {
+                let label = Int(example.tokens[position + 1])
+                let student = logProbabilities(hidden.row(position), model.outputHead.value)
+                let states = Array(record.hidden[(row * width)..<((row + 1) * width)])
+                let theirs = states.withUnsafeBufferPointer {
+                    logProbabilities(
+                        $0.baseAddress,
+                        Matrix(head.values, rows: head.rows, columns: head.columns)
+                    )
+                }
+                ce -= student[label]
+                teacherCE -= theirs[label]
+                kl += zip(theirs, student).reduce(0) { $0 + exp($1.0) * ($1.0 - $1.1) }
+                tokens += 1
+                bytes += tokenizer.bytes(of: UInt32(label)).count
+            }
+        }
+        #expect(report.examples == 3 && report.tokens == tokens && report.bytes == bytes)
+        #expect(abs(report.crossEntropy - ce / Double(tokens)) < 1e-5)
+        #expect(abs(report.crossEntropyPerByte - ce / Double(bytes)) < 1e-5)
+        #expect(abs((report.teacherCrossEntropy ?? 0) - teacherCE / Double(tokens)) < 1e-5)
+        #expect(abs((report.kl ?? 0) - kl / Double(tokens)) < 1e-5)
+        // With one token a byte the next byte is the next token.
+        #expect(report.alignedPositions == tokens)
+        #expect(abs((report.klNextByte ?? 0) - kl / Double(tokens)) < 1e-5)
+        let teacher = try evaluator(world, tokenizer).teacherReport()
+        #expect(abs(teacher.crossEntropy - teacherCE / Double(tokens)) < 1e-5)
+    }
+
+    private func logProbabilities(_ x: UnsafePointer<Float>?, _ head: Matrix) -> [Double] {
+        guard let x else { return [] }
+        let logits = (0..<head.rows).map { row in
+            (0..<head.columns).reduce(0.0) { $0 + Double(x[$1]) * Double(head[row, $1]) }
+        }
+        let top = logits.max() ?? 0
+        let partition = top + log(logits.reduce(0) { $0 + exp($1 - top) })
+        return logits.map { $0 - partition }
+    }
+
+    @Test("another vocabulary has a next-byte KL, no token KL, and a smaller number of tokens")
+    func otherVocabulary() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        let teacher = try TinyWorld.tokenizer(merges: false)
+        let tokenizer = try TinyWorld.tokenizer(merges: true)
+        let report = try evaluator(world, teacher).evaluate(
+            "student",
+            model: try TinyWorld.model(tokenizer),
+            tokenizer: tokenizer,
+            generate: { $0.map { "an onion \($0.prompt)" } }
+        )
+        let plain = try evaluator(world, teacher).evaluate(
+            "plain",
+            model: try TinyWorld.model(teacher),
+            tokenizer: teacher
+        )
+        #expect(report.kl == nil && plain.kl != nil)
+        #expect((report.klNextByte ?? 0) > 0 && report.tokens < plain.tokens)
+        #expect(report.bytes == plain.bytes && report.alignedPositions == report.tokens)
+        #expect(report.answers == 3 && report.rougeL != nil)
+        let table = EvalReport.table([report, plain])
+        #expect(table.contains("KL next byte") && table.split(separator: "\n").count == 4)
+        let again = try JSONDecoder().decode(EvalReport.self, from: JSONEncoder().encode(report))
+        #expect(again == report)
+    }
+
+    @Test("a split that the cache lacks is refused with those it has")
+    func noSplit() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        var options = Evaluator.Options()
+        options.split = "test"
+        let error = #expect(throws: DistillError.self) {
+            try Evaluator(
+                world.reader,
+                teacherTokenizer: try TinyWorld.tokenizer(merges: false),
+                options: options
+            )
+        }
+        #expect(error?.description.contains("held_out") == true)
+    }
+}
