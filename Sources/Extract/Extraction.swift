@@ -121,10 +121,13 @@ public final class Extraction {
 
     /// What a run would do.
     public func forecast() throws -> Forecast {
+        forecast(shardsDone: try completedShards().count)
+    }
+
+    private func forecast(shardsDone done: Int) -> Forecast {
         let c = checkpoint.configuration
         let tokens = examples.reduce(0) { $0 + $1.tokenIDs.count }
         let rows = examples.reduce(0) { $0 + $1.supervised.count }
-        let done = try completedShards().count
         let layer =
             c.hiddenSize * c.headSize * 2 * (c.headCount + c.keyValueHeadCount)
             + (c.modelType == "gpt2" ? 2 : 3) * c.hiddenSize * c.intermediateSize
@@ -207,7 +210,7 @@ public final class Extraction {
             if !writer.hasTeacher { try writer.writeTeacher(try tables(teacher)) }
             try run(missing, teacher, writer, progress, shouldStop)
         }
-        let forecast = try forecast()
+        let forecast = forecast(shardsDone: plan.shards.count)
         try writer.finish(counts: [
             "examples": examples.count, "tokens": forecast.tokens, "rows": forecast.rows,
             "prompts_cut": forecast.promptsCut, "examples_cut": forecast.examplesCut,
@@ -289,7 +292,8 @@ public final class Extraction {
                 CacheRecord(
                     id: example.example.id,
                     split: example.example.split,
-                    prompt: example.example.prompt, response: example.example.response,
+                    prompt: example.example.prompt,
+                    response: example.example.response,
                     input: example.example.input,
                     tokenIDs: example.tokenIDs,
                     supervised: example.supervised,

@@ -18,7 +18,7 @@ struct Retort: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            ExtractCommand.self, DistillCommand.self,
+            RunCommand.self, ExtractCommand.self, DistillCommand.self, EvalCommand.self,
             GenerateCommand.self, CacheCommand.self, ModelCommand.self,
         ]
     )

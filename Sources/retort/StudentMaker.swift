@@ -52,23 +52,38 @@ enum StudentMaker {
         let template = try PromptTemplate.named(shape.template)
         guard shape.heads > 0, shape.hiddenSize > 0, shape.hiddenSize % shape.heads == 0 else {
             throw ConfigurationError(
-                place: "student", message: "\(shape.heads) heads do not divide \(shape.hiddenSize) "
-                    + "channels", remedy: "make hidden_size a multiple of heads")
+                place: "student",
+                message: "\(shape.heads) heads do not divide \(shape.hiddenSize) "
+                    + "channels",
+                remedy: "make hidden_size a multiple of heads"
+            )
         }
         let training = try trainingTexts(texts)
         Console.say(
-            "student: training a tokenizer of \(shape.vocabulary) tokens on \(training.count) texts")
+            "student: training a tokenizer of \(shape.vocabulary) tokens on \(training.count) texts"
+        )
         let end = "<|endoftext|>"
         let special = [end] + template.specialTokens.filter { $0 != end }
         let tokenizer = try BPETrainer.train(
-            texts: training, vocabularySize: shape.vocabulary, specialTokens: special,
-            endOfSequence: end)
+            texts: training,
+            vocabularySize: shape.vocabulary,
+            specialTokens: special,
+            endOfSequence: end
+        )
         var configuration = ModelConfiguration.gpt2(
-            hiddenSize: shape.hiddenSize, layerCount: shape.layers, headCount: shape.heads,
-            vocabularySize: tokenizer.vocabularySize, maxPositions: shape.positions)
+            hiddenSize: shape.hiddenSize,
+            layerCount: shape.layers,
+            headCount: shape.heads,
+            vocabularySize: tokenizer.vocabularySize,
+            maxPositions: shape.positions
+        )
         configuration.endOfSequence = tokenizer.endOfSequence.map { Int($0) }
         configuration.beginOfSequence = configuration.endOfSequence
-        try write(try TransformerModel.random(configuration, seed: shape.seed), tokenizer, to: output)
+        try write(
+            try TransformerModel.random(configuration, seed: shape.seed),
+            tokenizer,
+            to: output
+        )
     }
 
     /// A model that keeps some layers of another, with its vocabulary.
@@ -83,7 +98,8 @@ enum StudentMaker {
         guard !FileManager.default.fileExists(atPath: output + "/config.json") else {
             throw Failure(
                 "\(output): there is a model here already; choose another directory or remove it",
-                code: Failure.Code.outputExists)
+                code: Failure.Code.outputExists
+            )
         }
     }
 
@@ -97,7 +113,8 @@ enum StudentMaker {
         let count = model.parameters.reduce(0) { $0 + $1.value.count }
         Console.say(
             "student: \(String(format: "%.1f", Double(count) / 1e6)) million parameters, "
-                + "\(tokenizer.vocabularySize) tokens, in \(output)")
+                + "\(tokenizer.vocabularySize) tokens, in \(output)"
+        )
     }
 
     private static func trainingTexts(_ path: String) throws -> [String] {

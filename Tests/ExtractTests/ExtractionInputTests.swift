@@ -10,8 +10,10 @@ struct ExtractionInputTests {
         let url = folder.appendingPathComponent("bad.jsonl")
         try Data(data.utf8).write(to: url)
         return ExtractSettings(
-            teacher: try TinyTeacher.make(in: folder).path, data: url.path,
-            output: folder.appendingPathComponent("cache").path)
+            teacher: try TinyTeacher.make(in: folder).path,
+            data: url.path,
+            output: folder.appendingPathComponent("cache").path
+        )
     }
 
     @Test("an empty dataset is refused with its path")
@@ -33,7 +35,8 @@ struct ExtractionInputTests {
             "{\"prompt\": \"a\", \"response\": \"b\"}\n{\"prompt\": \"a\"}\n",
             "{\"prompt\": \"a\", \"response\": \"b\"}\n{\"prompt\": 3, \"response\": \"b\"}\n",
             "{\"prompt\": \"a\", \"response\": \"b\"}\n{\"prompt\": \"a\", \"response\": \"\"}\n",
-        ])
+        ]
+    )
     func badLine(data: String) throws {
         try withFolder { folder in
             let error = #expect(throws: ExtractError.self) {
@@ -82,7 +85,8 @@ struct ExtractionInputTests {
 
     @Test(
         "a setting out of range is refused by name",
-        arguments: ["max_length", "top_k", "block_tokens", "max_prompt_length"])
+        arguments: ["max_length", "top_k", "block_tokens", "max_prompt_length"]
+    )
     func ranges(name: String) throws {
         var settings = ExtractSettings(teacher: "t", data: "d", output: "o")
         switch name {

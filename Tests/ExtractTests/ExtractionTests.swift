@@ -12,7 +12,8 @@ struct ExtractionTests {
         var settings = ExtractSettings(
             teacher: try TinyTeacher.make(in: folder).path,
             data: try TinyTeacher.dataset(in: folder, count: count).path,
-            output: folder.appendingPathComponent("cache").path)
+            output: folder.appendingPathComponent("cache").path
+        )
         settings.maxLength = 96
         settings.maxPromptLength = 48
         settings.topK = 5
@@ -50,7 +51,9 @@ struct ExtractionTests {
             #expect(records.count == 12)
             for record in records.values {
                 let prompt = try tokenizer.encode(
-                    PromptTemplate.named("chatml"), prompt: record.prompt)
+                    PromptTemplate.named("chatml"),
+                    prompt: record.prompt
+                )
                 let response = try tokenizer.encodePlain(record.response)
                 let end = try #require(tokenizer.endOfSequence)
                 #expect(record.tokenIDs == prompt + response + [end])

@@ -1,6 +1,8 @@
 import Foundation
-import Models
+import Tensors
 import Tokenizers
+
+@testable import Models
 
 /// A random Llama of a few thousand weights with a tokenizer of its own, as a Hugging Face directory.
 enum TinyTeacher {
@@ -14,12 +16,24 @@ enum TinyTeacher {
         let directory = folder.appendingPathComponent("teacher")
         let template = try PromptTemplate.named("chatml")
         let tokenizer = try BPETrainer.train(
-            texts: sentences, vocabularySize: 300, specialTokens: ["<|end|>"] + template.specialTokens,
-            endOfSequence: "<|end|>")
+            texts: sentences,
+            vocabularySize: 300,
+            specialTokens: ["<|end|>"] + template.specialTokens,
+            endOfSequence: "<|end|>"
+        )
         var configuration = ModelConfiguration(
-            modelType: "llama", hiddenSize: 24, layerCount: 3, headCount: 4, keyValueHeadCount: 2,
-            headSize: 6, intermediateSize: 40, vocabularySize: tokenizer.vocabularySize,
-            maxPositions: positions, normEpsilon: 1e-5, tiesEmbeddings: true)
+            modelType: "llama",
+            hiddenSize: 24,
+            layerCount: 3,
+            headCount: 4,
+            keyValueHeadCount: 2,
+            headSize: 6,
+            intermediateSize: 40,
+            vocabularySize: tokenizer.vocabularySize,
+            maxPositions: positions,
+            normEpsilon: 1e-5,
+            tiesEmbeddings: true
+        )
         configuration.endOfSequence = tokenizer.endOfSequence.map { Int($0) }
         let model = try TransformerModel.random(configuration, seed: 5)
         // Weights larger than a trained model's start, so that rows differ visibly.
@@ -55,7 +69,8 @@ enum TinyTeacher {
 /// Runs a test in a new directory that is taken away afterwards.
 func withFolder<Result>(_ body: (URL) throws -> Result) throws -> Result {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
-        "retort-extract-\(UUID().uuidString)")
+        "retort-extract-\(UUID().uuidString)"
+    )
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }
     return try body(folder)

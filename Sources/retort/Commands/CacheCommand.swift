@@ -5,14 +5,17 @@ import Foundation
 /// Looks at caches.
 struct CacheCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "cache", abstract: "Look at a cache and check it.",
-        subcommands: [Inspect.self, Verify.self])
+        commandName: "cache",
+        abstract: "Look at a cache and check it.",
+        subcommands: [Inspect.self, Verify.self]
+    )
 
     /// What is in a cache.
     struct Inspect: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Show what a cache holds and what it costs.",
-            discussion: "Example:\n  retort cache inspect runs/quickstart/cache")
+            discussion: "Example:\n  retort cache inspect runs/quickstart/cache"
+        )
 
         @Argument(help: "The cache directory.")
         var cache: String
@@ -31,7 +34,8 @@ struct CacheCommand: ParsableCommand {
     struct Verify: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Check every byte of a cache; exit 65 when something is damaged.",
-            discussion: "Example:\n  retort cache verify runs/quickstart/cache")
+            discussion: "Example:\n  retort cache verify runs/quickstart/cache"
+        )
 
         @Argument(help: "The cache directory.")
         var cache: String
@@ -47,12 +51,14 @@ struct CacheCommand: ParsableCommand {
                 for problem in result.problems { Console.print("\(problem)") }
                 Console.print(
                     "\(result.filesChecked) files, \(ProgressLine.bytes(result.bytesChecked)): "
-                        + (result.isWhole ? "whole" : "\(result.problems.count) problems"))
+                        + (result.isWhole ? "whole" : "\(result.problems.count) problems")
+                )
             }
             guard result.isWhole else {
                 throw Failure(
                     "\(cache): damaged; fetch the named files again, or delete them and run extract",
-                    code: Failure.Code.badData)
+                    code: Failure.Code.badData
+                )
             }
         }
     }

@@ -20,13 +20,17 @@ struct DistillCommand: ParsableCommand {
 
             Criteria: \(CriterionRegistry.names.joined(separator: ", "))
             Settings: \(DistillSettings.CodingKeys.allCases.map(\.rawValue).joined(separator: ", "))
-            """)
+            """
+    )
 
     @OptionGroup var options: SettingsOptions
 
     func run() throws {
         let settings = try DistillStage.decode(
-            try options.section("distill"), student: nil, section: "distill")
+            try options.section("distill"),
+            student: nil,
+            section: "distill"
+        )
         if options.isDryRun {
             try settings.validate()
             Console.print(try DistillStage.plan(settings))
@@ -42,7 +46,9 @@ struct DistillCommand: ParsableCommand {
 /// Training with its progress and words, for `distill` and `run`.
 enum DistillStage {
     static func decode(
-        _ value: ConfigurationFile.Value, student: String?, section: String
+        _ value: ConfigurationFile.Value,
+        student: String?,
+        section: String
     ) throws -> DistillSettings {
         var value = value
         if let student, value["student"] == nil {
@@ -53,20 +59,28 @@ enum DistillStage {
                             "student",
                             .mapping(
                                 [("from", .scalar(student, isQuoted: true, place: section))],
-                                place: section)
+                                place: section
+                            )
                         )
-                    ], place: section))
+                    ],
+                    place: section
+                )
+            )
         }
         if case .mapping(let entries, _)? = value["student"] {
             for (key, inner) in entries where key != "from" {
                 throw ConfigurationError(
-                    place: inner.place, message: "unknown key \"\(section).student.\(key)\"",
-                    remedy: "did you mean \"from\"?")
+                    place: inner.place,
+                    message: "unknown key \"\(section).student.\(key)\"",
+                    remedy: "did you mean \"from\"?"
+                )
             }
         }
         return try value.decode(
-            DistillSettings.self, keys: DistillSettings.CodingKeys.allCases.map(\.rawValue),
-            section: section)
+            DistillSettings.self,
+            keys: DistillSettings.CodingKeys.allCases.map(\.rawValue),
+            section: section
+        )
     }
 
     private static func trainer(_ settings: DistillSettings) throws -> Trainer {
@@ -74,8 +88,11 @@ enum DistillStage {
         let student = URL(fileURLWithPath: settings.student.from)
         let model = try Checkpoint(student).model()
         return try Trainer(
-            settings: settings, model: model, tokenizer: try Tokenizer(directory: student),
-            cache: reader)
+            settings: settings,
+            model: model,
+            tokenizer: try Tokenizer(directory: student),
+            cache: reader
+        )
     }
 
     /// What a run would do.
@@ -97,16 +114,22 @@ enum DistillStage {
         Console.say(
             "\(title): \(settings.criterion), \(trainer.totalSteps) steps of "
                 + "\(settings.batchExamples * settings.accumulate) examples, learning rate "
-                + "\(settings.learningRate)")
+                + "\(settings.learningRate)"
+        )
         let progress = ProgressLine(title, unit: "steps")
+        var isFirst = true
         let outcome = try trainer.run(shouldStop: { Signals.shouldStop }) { metrics in
+            if isFirst { progress.start(at: Double(metrics.step - 1)) }
+            isFirst = false
             let parts = ["total", "ce", "kd"].compactMap { name in
                 metrics.losses[name].map { String(format: "%@ %.3f", name, $0) }
             }
             progress.update(
-                Double(metrics.step), of: Double(metrics.steps),
+                Double(metrics.step),
+                of: Double(metrics.steps),
                 detail: parts.joined(separator: " ") + "  "
-                    + ProgressLine.count(metrics.tokensPerSecond) + " tokens/s")
+                    + ProgressLine.count(metrics.tokensPerSecond) + " tokens/s"
+            )
         }
         progress.finish()
         switch outcome {
@@ -114,11 +137,14 @@ enum DistillStage {
             Console.say(
                 "\(title): \(steps) steps done in "
                     + "\(ProgressLine.duration(Date().timeIntervalSince(start))); the student is "
-                    + "\(settings.output)/student")
+                    + "\(settings.output)/student"
+            )
         case .stopped(let step):
             throw Failure(
                 "\(title): stopped after step \(step) of \(trainer.totalSteps), checkpoint saved; "
-                    + "run the same command again to go on", code: Failure.Code.stopped)
+                    + "run the same command again to go on",
+                code: Failure.Code.stopped
+            )
         }
     }
 }

@@ -16,14 +16,17 @@ struct ExtractCommand: ParsableCommand {
               retort extract --config pipelines/quickstart.yaml --dry-run
 
             Settings: \(ExtractSettings.CodingKeys.allCases.map(\.rawValue).joined(separator: ", "))
-            """)
+            """
+    )
 
     @OptionGroup var options: SettingsOptions
 
     func run() throws {
         let settings = try options.section("extract").decode(
-            ExtractSettings.self, keys: ExtractSettings.CodingKeys.allCases.map(\.rawValue),
-            section: "extract")
+            ExtractSettings.self,
+            keys: ExtractSettings.CodingKeys.allCases.map(\.rawValue),
+            section: "extract"
+        )
         let extraction = try Extraction(settings)
         let forecast = try extraction.forecast()
         if options.isDryRun {
@@ -38,7 +41,9 @@ struct ExtractCommand: ParsableCommand {
 /// Extraction with its progress and words, for `extract` and `run`.
 enum ExtractStage {
     static func run(
-        _ extraction: Extraction, _ forecast: Extraction.Forecast, _ settings: ExtractSettings
+        _ extraction: Extraction,
+        _ forecast: Extraction.Forecast,
+        _ settings: ExtractSettings
     ) throws {
         Console.say(summary(forecast))
         let start = Date()
@@ -47,9 +52,13 @@ enum ExtractStage {
         try extraction.run(
             progress: {
                 progress.update(
-                    $0.tokensDone, of: Double($0.tokenCount),
-                    detail: "shard \($0.shardsDone) of \($0.shardCount)")
-            }, shouldStop: { Signals.shouldStop })
+                    $0.tokensDone,
+                    of: Double($0.tokenCount),
+                    detail: "shard \($0.shardsDone) of \($0.shardCount)"
+                )
+            },
+            shouldStop: { Signals.shouldStop }
+        )
         progress.finish()
         let seconds = ProgressLine.duration(Date().timeIntervalSince(start))
         Console.say("extract: done in \(seconds); the cache is \(settings.output)")
@@ -79,7 +88,8 @@ enum ExtractStage {
                 + "  memory                    about \(ProgressLine.bytes(forecast.memoryBytes))\n"
                 + "  work                      "
                 + String(format: "%.1f", forecast.operations / 1e12) + " TFLOP, about "
-                + ProgressLine.duration(forecast.operations / 1.5e11) + " at 150 GFLOP/s")
+                + ProgressLine.duration(forecast.operations / 1.5e11) + " at 150 GFLOP/s"
+        )
     }
 }
 

@@ -18,7 +18,8 @@ struct GenerateCommand: ParsableCommand {
             Example:
               retort generate --model models/smollm2-135m-instruct.gguf \\
                 --prompts prompts.jsonl --output answers.jsonl --temperature 0
-            """)
+            """
+    )
 
     @Option(help: "A Hugging Face directory or a GGUF file.")
     var model: String
@@ -56,14 +57,23 @@ struct GenerateCommand: ParsableCommand {
     @Option(help: "Precision of matrix products: f32 or bf16.")
     var compute = ComputeType.f32
 
+    @Option(
+        help:
+            "Tries at a prompt whose answer the token limit cuts short, each with other random numbers."
+    )
+    var attempts = 1
+
     @Flag(help: "Leave out answers that the token limit cut short.")
     var completeOnly = false
 
     func validate() throws {
-        guard maxNewTokens > 0, batch > 0, temperature >= 0, topK >= 0, topP > 0, topP <= 1 else {
+        guard maxNewTokens > 0, batch > 0, attempts > 0, temperature >= 0, topK >= 0, topP > 0,
+            topP <= 1
+        else {
             throw ValidationError(
-                "--max-new-tokens and --batch must be positive, --temperature and --top-k not "
-                    + "negative, --top-p above 0 and at most 1")
+                "--max-new-tokens, --batch and --attempts must be positive, --temperature and --top-k not "
+                    + "negative, --top-p above 0 and at most 1"
+            )
         }
     }
 
@@ -76,47 +86,73 @@ struct GenerateCommand: ParsableCommand {
             try tokenizer.encode(template, prompt: $0.prompt, input: $0.input)
         }
         var answers = AnswerFile(output)
-        let missing = lines.indices.filter { answers.known[$0] == nil }
         Console.say(
-            "\(lines.count) prompts, \(lines.count - missing.count) answered already; "
-                + "model \(model)")
+            "\(lines.count) prompts, \(answers.known.count) answered already; model \(model)"
+        )
         let generator = Generator(try checkpoint.model(), compute: compute, batchSize: batch)
-        let options = SamplingOptions(
-            temperature: temperature, topK: topK, topP: topP, noRepeatNgram: noRepeatNgram,
-            maxNewTokens: maxNewTokens, seed: seed)
-        let progress = ProgressLine("generate", unit: "answers")
-        // In pieces, so that a stop loses little.
-        let piece = 4 * batch
-        var done = lines.count - missing.count
-        for start in stride(from: 0, to: missing.count, by: piece) {
-            let indices = Array(missing[start..<min(missing.count, start + piece)])
-            var failure: (any Error)?
-            generator.generate(
-                indices.map { encoded[$0] }, options: options, stop: stopTokens(tokenizer),
-                streams: indices.map { UInt64($0) }
-            ) { index, answer, ended in
-                do {
-                    try answers.add(
-                        indices[index], tokenizer.decode(answer).trimmed, isComplete: ended)
-                } catch { failure = error }
-                done += 1
-                progress.update(Double(done), of: Double(lines.count))
-            }
-            if let failure { throw failure }
-            if Signals.shouldStop {
-                progress.finish()
-                throw Failure(
-                    "stopped after \(done) of \(lines.count) answers; run the same command again "
-                        + "to go on", code: Failure.Code.stopped)
-            }
+        for attempt in 0..<attempts {
+            try answer(encoded, tokenizer, generator, attempt, &answers)
         }
-        progress.finish()
         let kept = try answers.finish(lines, completeOnly: completeOnly)
         Console.say("\(kept) answers in \(output)")
         if kept < lines.count {
             Console.say(
                 "\(lines.count - kept) left out: empty, or cut short by the limit of "
-                    + "\(maxNewTokens) tokens")
+                    + "\(maxNewTokens) tokens"
+            )
+        }
+    }
+
+    /// One try at the prompts that have no complete answer yet.
+    private func answer(
+        _ prompts: [[UInt32]],
+        _ tokenizer: Tokenizer,
+        _ generator: Generator,
+        _ attempt: Int,
+        _ answers: inout AnswerFile
+    ) throws {
+        let missing = answers.missing(of: prompts.count, attempt: attempt)
+        let title = attempt == 0 ? "generate" : "generate, try \(attempt + 1)"
+        let progress = ProgressLine(title, unit: "answers")
+        defer { progress.finish() }
+        let options = SamplingOptions(
+            temperature: temperature,
+            topK: topK,
+            topP: topP,
+            noRepeatNgram: noRepeatNgram,
+            maxNewTokens: maxNewTokens,
+            seed: seed
+        )
+        var done = 0
+        // In pieces, so that a stop loses little.
+        for start in stride(from: 0, to: missing.count, by: 4 * batch) {
+            let indices = Array(missing[start..<min(missing.count, start + 4 * batch)])
+            var failure: (any Error)?
+            generator.generate(
+                indices.map { prompts[$0] },
+                options: options,
+                stop: stopTokens(tokenizer),
+                streams: indices.map { UInt64($0) + UInt64(attempt) << 32 }
+            ) { index, answer, ended in
+                do {
+                    try answers.add(
+                        indices[index],
+                        tokenizer.decode(answer).trimmed,
+                        isComplete: ended,
+                        attempt: attempt
+                    )
+                } catch { failure = error }
+                done += 1
+                progress.update(Double(done), of: Double(missing.count))
+            }
+            if let failure { throw failure }
+            if Signals.shouldStop {
+                throw Failure(
+                    "stopped after \(answers.known.count) of \(prompts.count) answers; run the same "
+                        + "command again to go on",
+                    code: Failure.Code.stopped
+                )
+            }
         }
     }
 

@@ -8,14 +8,17 @@ import Tokenizers
 /// Makes and looks at models.
 struct ModelCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "model", abstract: "Make students and look at models.",
-        subcommands: [Info.self, New.self, Prune.self])
+        commandName: "model",
+        abstract: "Make students and look at models.",
+        subcommands: [Info.self, New.self, Prune.self]
+    )
 
     /// What a model is.
     struct Info: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Show what a model directory or GGUF file holds.",
-            discussion: "Example:\n  retort model info models/smollm2-135m-instruct.gguf")
+            discussion: "Example:\n  retort model info models/smollm2-135m-instruct.gguf"
+        )
 
         @Argument(help: "A Hugging Face directory or a GGUF file.")
         var model: String
@@ -38,12 +41,19 @@ struct ModelCommand: ParsableCommand {
             let tokenizer = try Tokenizer(checkpoint)
             let c = checkpoint.configuration
             let facts = Facts(
-                architecture: c.modelType, hiddenSize: c.hiddenSize, layers: c.layerCount,
-                heads: c.headCount, keyValueHeads: c.keyValueHeadCount,
-                intermediateSize: c.intermediateSize, vocabulary: c.vocabularySize,
-                positions: c.maxPositions, tiedHead: c.tiesEmbeddings,
-                parameters: checkpoint.parameterCount, tokenizer: tokenizer.fingerprint,
-                tokenizerTokens: tokenizer.vocabularySize)
+                architecture: c.modelType,
+                hiddenSize: c.hiddenSize,
+                layers: c.layerCount,
+                heads: c.headCount,
+                keyValueHeads: c.keyValueHeadCount,
+                intermediateSize: c.intermediateSize,
+                vocabulary: c.vocabularySize,
+                positions: c.maxPositions,
+                tiedHead: c.tiesEmbeddings,
+                parameters: checkpoint.parameterCount,
+                tokenizer: tokenizer.fingerprint,
+                tokenizerTokens: tokenizer.vocabularySize
+            )
             if isJSON {
                 Console.print(try jsonText(facts))
                 return
@@ -58,19 +68,22 @@ struct ModelCommand: ParsableCommand {
                 positions      \(facts.positions)
                 vocabulary     \(facts.vocabulary) (tokenizer \(facts.tokenizerTokens), \
                 fingerprint \(facts.tokenizer))
-                """)
+                """
+            )
         }
     }
 
     /// A student from scratch.
     struct New: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Make a GPT-2 student from scratch, with a tokenizer trained on a cache's texts.",
+            abstract:
+                "Make a GPT-2 student from scratch, with a tokenizer trained on a cache's texts.",
             discussion: """
                 Example:
                   retort model new --texts runs/quickstart/cache --output runs/student \\
                     --vocabulary 8192 --hidden-size 384 --layers 5 --heads 6
-                """)
+                """
+        )
 
         @Option(help: "A cache directory, or a JSON Lines file of prompts and responses.")
         var texts: String
@@ -93,7 +106,8 @@ struct ModelCommand: ParsableCommand {
                 Example:
                   retort model prune models/smollm2-135m-instruct.gguf --layers 0,1,14,28,29 \\
                     --output runs/pruned
-                """)
+                """
+        )
 
         @Argument(help: "A Hugging Face directory or a GGUF file.")
         var model: String
@@ -105,7 +119,9 @@ struct ModelCommand: ParsableCommand {
         var output: String
 
         func run() throws {
-            let numbers = layers.split(separator: ",").map { Int($0.trimmingCharacters(in: .whitespaces)) }
+            let numbers = layers.split(separator: ",").map {
+                Int($0.trimmingCharacters(in: .whitespaces))
+            }
             guard !numbers.isEmpty, !numbers.contains(nil) else {
                 throw ValidationError("--layers takes numbers with commas between, such as 0,1,29")
             }

@@ -18,16 +18,19 @@ struct PromptFile {
             .enumerated()
         {
             guard !bytes.allSatisfy({ $0 == 0x20 || $0 == 0x0D || $0 == 0x09 }) else { continue }
-            guard let object = try? JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any],
+            guard
+                let object = try? JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any],
                 let prompt = object["instruction"] as? String ?? object["prompt"] as? String
             else {
                 throw Failure(
                     "\(path):\(index + 1): not a JSON object with a \"prompt\" text",
-                    code: Failure.Code.badData)
+                    code: Failure.Code.badData
+                )
             }
             let input = object["input"] as? String
             lines.append(
-                Line(prompt: prompt, input: input?.isEmpty == true ? nil : input, object: object))
+                Line(prompt: prompt, input: input?.isEmpty == true ? nil : input, object: object)
+            )
         }
         guard !lines.isEmpty else {
             throw Failure("\(path): no prompts in it", code: Failure.Code.badData)
@@ -42,6 +45,8 @@ struct AnswerFile {
         let index: Int
         let text: String
         let isComplete: Bool
+        /// Which try this is, from 0.
+        let attempt: Int
     }
 
     private(set) var known: [Int: Answer] = [:]
@@ -60,8 +65,16 @@ struct AnswerFile {
         }
     }
 
-    mutating func add(_ index: Int, _ text: String, isComplete: Bool) throws {
-        let answer = Answer(index: index, text: text, isComplete: isComplete)
+    /// The prompts that the given try has to answer: those without an answer that came to its end.
+    func missing(of count: Int, attempt: Int) -> [Int] {
+        (0..<count).filter { index in
+            guard let answer = known[index] else { return attempt == 0 }
+            return answer.attempt < attempt && (!answer.isComplete || answer.text.isEmpty)
+        }
+    }
+
+    mutating func add(_ index: Int, _ text: String, isComplete: Bool, attempt: Int) throws {
+        let answer = Answer(index: index, text: text, isComplete: isComplete, attempt: attempt)
         known[index] = answer
         if !FileManager.default.fileExists(atPath: partial.path) {
             try Data().write(to: partial)
@@ -84,7 +97,9 @@ struct AnswerFile {
             var object = line.object
             object["response"] = answer.text
             text += try JSONSerialization.data(
-                withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes])
+                withJSONObject: object,
+                options: [.sortedKeys, .withoutEscapingSlashes]
+            )
             text.append(0x0A)
             count += 1
         }

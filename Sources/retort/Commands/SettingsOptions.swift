@@ -7,7 +7,8 @@ struct SettingsOptions: ParsableArguments {
 
     @Option(
         name: .customLong("set"),
-        help: "key=value laid over the file; give it as often as needed.")
+        help: "key=value laid over the file; give it as often as needed."
+    )
     var overrides: [String] = []
 
     @Flag(name: .customLong("dry-run"), help: "Say what would be done, and do nothing.")

@@ -48,10 +48,36 @@ extension ConfigurationFile.Value {
         case .valueNotFound(_, let context):
             return wrongKind(context.codingPath, section, "it has no value")
         case .dataCorrupted(let context):
+            // Foundation names the number that does not fit, but not its key.
+            if let underlying = context.underlyingError, context.codingPath.isEmpty,
+                let culprit = scalar(in: "\(underlying)")
+            {
+                return ConfigurationError(
+                    place: culprit.value.place,
+                    message:
+                        "\"\(section).\(culprit.key)\" is \(culprit.text): not a whole number in range",
+                    remedy: ""
+                )
+            }
             return wrongKind(context.codingPath, section, context.debugDescription)
         @unknown default:
             return ConfigurationError(place: place, message: "\(error)", remedy: "")
         }
+    }
+
+    /// The scalar below this value whose text occurs in a message.
+    private func scalar(in message: String) -> (key: String, text: String, value: Self)? {
+        guard case .mapping(let entries, _) = self else { return nil }
+        for (key, value) in entries {
+            if case .scalar(let text, _, _) = value, !text.isEmpty, message.contains("\"\(text)\"")
+            {
+                return (key, text, value)
+            }
+            if let below = value.scalar(in: message) {
+                return ("\(key).\(below.key)", below.text, below.value)
+            }
+        }
+        return nil
     }
 
     private func wrongKind(_ path: [any CodingKey], _ section: String, _ words: String)

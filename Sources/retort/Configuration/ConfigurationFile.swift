@@ -1,7 +1,10 @@
 import Foundation
 import Yams
 
-/// A YAML file of settings, read strictly: unknown keys, anchors, tags and duplicate keys are errors.
+/// A YAML file of settings, read strictly: unknown and duplicate keys are errors.
+///
+/// Tags mean nothing here; aliases are expanded as long as the whole stays within the node limit, so a
+/// file that multiplies itself is refused.
 struct ConfigurationFile {
     /// One value with the place it came from.
     indirect enum Value {
@@ -77,13 +80,6 @@ struct ConfigurationFile {
                 remedy: ""
             )
         }
-        guard node.anchor == nil else {
-            throw ConfigurationError(
-                place: place,
-                message: "anchors and aliases are not allowed",
-                remedy: "write the value out"
-            )
-        }
         switch node {
         case .scalar(let scalar):
             return .scalar(scalar.string, isQuoted: scalar.style != .plain, place: place)
@@ -118,7 +114,7 @@ struct ConfigurationFile {
         case .alias:
             throw ConfigurationError(
                 place: place,
-                message: "anchors and aliases are not allowed",
+                message: "an alias without an anchor before it",
                 remedy: "write the value out"
             )
         }

@@ -7,6 +7,8 @@ final class ProgressLine {
     private let start = Date()
     private var lastShown = Date.distantPast
     private var isOpen = false
+    /// What an earlier run had done: it is no part of this run's rate.
+    private var alreadyDone = 0.0
 
     /// - Parameters:
     ///   - title: What is going on, such as `extract`.
@@ -15,6 +17,9 @@ final class ProgressLine {
         self.title = title
         self.unit = unit
     }
+
+    /// Says how much was there before this run.
+    func start(at done: Double) { alreadyDone = done }
 
     /// Shows the state if the last one was shown long enough ago.
     func update(_ done: Double, of total: Double, detail: String = "") {
@@ -25,6 +30,7 @@ final class ProgressLine {
         let line = Self.text(
             title,
             done: done,
+            already: alreadyDone,
             total: total,
             unit: unit,
             seconds: Date().timeIntervalSince(start),
@@ -48,6 +54,7 @@ final class ProgressLine {
     static func text(
         _ title: String,
         done: Double,
+        already: Double = 0,
         total: Double,
         unit: String,
         seconds: Double,
@@ -55,7 +62,7 @@ final class ProgressLine {
         hasBar: Bool
     ) -> String {
         let share = total > 0 ? min(1, max(0, done / total)) : 1
-        let rate = seconds > 0 ? done / seconds : 0
+        let rate = seconds > 0 ? (done - already) / seconds : 0
         let left = rate > 0 ? (total - done) / rate : 0
         let filled = Int(share * 24)
         let bar =

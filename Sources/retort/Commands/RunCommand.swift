@@ -1,0 +1,149 @@
+import ArgumentParser
+import Cache
+import Distill
+import Extract
+import Foundation
+
+/// All stages of a pipeline file.
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Do the stages of a pipeline file that are not done yet.",
+        discussion: """
+            Extract, make the student, distil, evaluate. Everything lies under the file's "output" \
+            directory. Run again, it does only what is missing; stopped or killed, it goes on from there.
+
+            Examples:
+              retort run pipelines/quickstart.yaml
+              retort run pipelines/quickstart.yaml --set seed=2 --set output=runs/seed2 \\
+                --set cache=runs/quickstart/cache
+            """
+    )
+
+    @Argument(help: "The pipeline file.")
+    var file: String
+
+    @Option(
+        name: .customLong("set"),
+        help: "key=value laid over the file; give it as often as needed."
+    )
+    var overrides: [String] = []
+
+    @Flag(name: .customLong("dry-run"), help: "Say what would be done, and do nothing.")
+    var isDryRun = false
+
+    @Flag(name: .customLong("json"), help: "Print the evaluation as JSON on standard output.")
+    var isJSON = false
+
+    func run() throws {
+        let pipeline = try Pipeline(try ConfigurationFile(file, overrides: overrides))
+        if isDryRun {
+            try plan(pipeline)
+            return
+        }
+        let output = URL(fileURLWithPath: pipeline.output)
+        Console.log(to: output.appendingPathComponent("log.txt"))
+        Console.say("\(pipeline.name): everything goes to \(pipeline.output)/")
+        try extract(pipeline)
+        try makeStudent(pipeline)
+        for (name, settings) in pipeline.runs { try DistillStage.run(settings, title: name) }
+        let evalURL = output.appendingPathComponent("eval.json")
+        let result = try EvalStage.run(
+            cache: pipeline.extract.output,
+            models: pipeline.runs.map { ($0.name, "\($0.settings.output)/student") },
+            settings: pipeline.eval,
+            output: evalURL
+        )
+        if isJSON {
+            Console.print(try jsonText(result))
+        } else {
+            Console.print("\n" + EvalReport.table(result.reports))
+        }
+        conclude(pipeline)
+    }
+
+    private func extract(_ pipeline: Pipeline) throws {
+        let settings = pipeline.extract
+        if !FileManager.default.fileExists(atPath: settings.teacher),
+            (try? CacheReader(directory: URL(fileURLWithPath: settings.output))) != nil
+        {
+            Console.say(
+                "extract: the cache \(settings.output) is complete; the teacher is not here, and is "
+                    + "not needed"
+            )
+            return
+        }
+        let extraction = try Extraction(settings)
+        let forecast = try extraction.forecast()
+        try ExtractStage.run(extraction, forecast, settings)
+    }
+
+    private func makeStudent(_ pipeline: Pipeline) throws {
+        guard !FileManager.default.fileExists(atPath: pipeline.studentDirectory + "/config.json")
+        else {
+            Console.say("student: \(pipeline.studentDirectory) is there")
+            return
+        }
+        switch pipeline.student {
+        case .new(let shape):
+            try StudentMaker.new(
+                texts: pipeline.extract.output,
+                output: pipeline.studentDirectory,
+                shape: shape
+            )
+        case .prune(let layers):
+            try StudentMaker.prune(
+                pipeline.extract.teacher,
+                layers: layers,
+                output: pipeline.studentDirectory
+            )
+        case .directory(let path):
+            throw Failure(
+                "student.from: there is no model in \(path)",
+                code: Failure.Code.missing
+            )
+        }
+    }
+
+    private func plan(_ pipeline: Pipeline) throws {
+        if FileManager.default.fileExists(atPath: pipeline.extract.teacher) {
+            try ExtractStage.show(try Extraction(pipeline.extract).forecast(), asJSON: false)
+        } else {
+            Console.print("extract: the teacher \(pipeline.extract.teacher) is not here")
+        }
+        Console.print("student: \(pipeline.studentDirectory), \(pipeline.student)")
+        for (name, settings) in pipeline.runs {
+            let length =
+                settings.steps.map { "\($0) steps" }
+                ?? "\(settings.epochs ?? DistillSettings.defaultEpochs) epochs"
+            let isDone = DoneRecord.read(URL(fileURLWithPath: settings.output)) != nil
+            Console.print(
+                "distill \(name): \(settings.criterion), \(length) of \(settings.batchExamples) "
+                    + "examples\(isDone ? " (done)" : "")"
+            )
+        }
+        Console.print("eval: split \(pipeline.eval.split) -> \(pipeline.output)/eval.json")
+    }
+
+    private func conclude(_ pipeline: Pipeline) {
+        let students = pipeline.runs.map { "\($0.settings.output)/student" }
+        Console.say(
+            """
+            "loss/byte" and "KL next byte" compare models with different vocabularies; lower is better.
+
+            The files:
+              \(pipeline.extract.output)  the teacher's cache: retort cache inspect \
+            \(pipeline.extract.output)
+              \(students.joined(separator: "\n  "))  (Hugging Face directories)
+              \(pipeline.output)/eval.json  the table above
+              \(pipeline.output)/log.txt and \(pipeline.output)/<run>/metrics.jsonl
+
+            Next:
+              retort generate --model \(students.last ?? "STUDENT") --prompts PROMPTS.jsonl \
+            --output answers.jsonl
+              retort run \(file) --set seed=2 --set output=\(pipeline.output)-seed2 --set \
+            cache=\(pipeline.extract.output)
+            """
+        )
+    }
+}

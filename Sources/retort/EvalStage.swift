@@ -1,0 +1,173 @@
+import Cache
+import Distill
+import Foundation
+import Models
+import Tensors
+import Tokenizers
+
+/// What `eval:` sets.
+struct EvalSettings: Codable, Equatable {
+    /// The split of the cache to measure on.
+    var split = "held_out"
+    /// Only its first examples; nil takes all.
+    var limit: Int?
+    /// Whether the prompts are answered, for ROUGE-L.
+    var generate = true
+    /// Most tokens of an answer.
+    var maxNewTokens = 128
+    /// Of the sampling; 0 is greedy.
+    var temperature: Float = 0
+    /// Of the sampling.
+    var seed: UInt64 = 10
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case split, limit, generate, temperature, seed
+        case maxNewTokens = "max_new_tokens"
+    }
+
+    init() {}
+
+    init(from decoder: any Decoder) throws {
+        let c = try decoder.container(keyedBy: CodingKeys.self)
+        func set<T: Decodable>(_ key: CodingKeys, _ value: inout T) throws {
+            value = try c.decodeIfPresent(T.self, forKey: key) ?? value
+        }
+        limit = try c.decodeIfPresent(Int.self, forKey: .limit)
+        try set(.split, &split)
+        try set(.generate, &generate)
+        try set(.maxNewTokens, &maxNewTokens)
+        try set(.temperature, &temperature)
+        try set(.seed, &seed)
+    }
+
+    func validate() throws {
+        guard limit ?? 1 > 0, maxNewTokens > 0, temperature >= 0 else {
+            throw ConfigurationError(
+                place: "eval",
+                message: "limit and max_new_tokens must be positive, temperature not "
+                    + "negative",
+                remedy: ""
+            )
+        }
+    }
+}
+
+/// `eval.json`: what was measured, and on what.
+struct EvalFile: Codable, Equatable {
+    /// The cache's checksum, the settings, and the weights' hash of each model: the measurement is
+    /// done again only when one of them changes.
+    var inputs: [String: String]
+    /// The teacher first, then the models.
+    var reports: [EvalReport]
+
+    static func read(_ url: URL) -> EvalFile? {
+        guard let data = try? Data(contentsOf: url) else { return nil }
+        return try? JSONDecoder().decode(EvalFile.self, from: data)
+    }
+}
+
+/// Evaluation with its words, for `eval` and `run`.
+enum EvalStage {
+    /// Measures models on a cache; what is already in `output` for the same inputs is taken as it is.
+    ///
+    /// - Parameter models: A name and a Hugging Face directory each.
+    static func run(
+        cache: String,
+        models: [(name: String, path: String)],
+        settings: EvalSettings,
+        output: URL?
+    ) throws -> EvalFile {
+        try settings.validate()
+        let reader = try CacheReader(directory: URL(fileURLWithPath: cache))
+        let inputs = try inputs(reader, models, settings)
+        if let output, let known = EvalFile.read(output), known.inputs == inputs {
+            Console.say("eval: \(output.path) is up to date")
+            return known
+        }
+        var options = Evaluator.Options()
+        options.split = settings.split
+        options.limit = settings.limit
+        options.batchExamples = 64
+        options.maxLength = reader.manifest.description.maxLength
+        options.maxPromptLength = reader.manifest.description.maxPromptLength
+        let evaluator = try Evaluator(
+            reader,
+            teacherTokenizer: try Evaluator.teacherTokenizer(of: reader),
+            options: options
+        )
+        Console.say("eval: teacher, from the cache")
+        var reports = [try evaluator.teacherReport()]
+        for (name, path) in models {
+            Console.say("eval: \(name)")
+            try stopIfAsked()
+            let directory = URL(fileURLWithPath: path)
+            let model = try Checkpoint(directory).model()
+            let tokenizer = try Tokenizer(directory: directory)
+            let template = try PromptTemplate.named(reader.manifest.description.template)
+            reports.append(
+                try evaluator.evaluate(
+                    name,
+                    model: model,
+                    tokenizer: tokenizer,
+                    generate: settings.generate
+                        ? { try answer($0, model, tokenizer, template, settings) } : nil
+                )
+            )
+        }
+        let file = EvalFile(inputs: inputs, reports: reports)
+        if let output { try Data(jsonText(file).utf8).write(to: output, options: .atomic) }
+        return file
+    }
+
+    private static func stopIfAsked() throws {
+        guard Signals.shouldStop else { return }
+        throw Failure(
+            "eval: stopped; run the same command again",
+            code: Failure.Code.stopped
+        )
+    }
+
+    private static func answer(
+        _ prompts: [EvalPrompt],
+        _ model: TransformerModel,
+        _ tokenizer: Tokenizer,
+        _ template: PromptTemplate,
+        _ settings: EvalSettings
+    ) throws -> [String] {
+        try stopIfAsked()
+        let encoded = try prompts.map {
+            try tokenizer.encode(
+                template,
+                prompt: $0.prompt,
+                input: $0.input.isEmpty ? nil : $0.input
+            )
+        }
+        let options = SamplingOptions(
+            temperature: settings.temperature,
+            maxNewTokens: settings.maxNewTokens,
+            seed: settings.seed
+        )
+        return Generator(model)
+            .generate(
+                encoded,
+                options: options,
+                stop: Set([tokenizer.endOfSequence].compactMap { $0 })
+            )
+            .map { tokenizer.decode($0).trimmed }
+    }
+
+    private static func inputs(
+        _ reader: CacheReader,
+        _ models: [(name: String, path: String)],
+        _ settings: EvalSettings
+    ) throws -> [String: String] {
+        var inputs = ["cache": reader.manifest.checksum, "settings": try jsonText(settings)]
+        for (name, path) in models {
+            let weights = URL(fileURLWithPath: path).appendingPathComponent("model.safetensors")
+            inputs["model \(name)"] =
+                FileManager.default.fileExists(atPath: weights.path)
+                ? try sha256(of: weights) : path
+        }
+        return inputs
+    }
+}
