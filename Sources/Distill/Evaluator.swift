@@ -125,8 +125,8 @@ public final class Evaluator {
             guard !batch.rows.isEmpty else { return }
             let hidden = model.hiddenStates(batch.sequences, tape: nil)
             let student = batch.criterionBatch(hidden: hidden).student
-            let mine = rows(student, head, buckets)
-            let theirs = rows(batch.teacher, teacher.head, teacherBuckets)
+            let mine = engine.nextBytes(student, head, buckets)
+            let theirs = engine.nextBytes(batch.teacher, teacher.head, teacherBuckets)
             sums.report.examples += batch.records.count
             sums.report.tokens += student.count
             sums.crossEntropy += mine.crossEntropy
@@ -164,7 +164,7 @@ public final class Evaluator {
                 labels: labels,
                 offsets: [0, labels.count]
             )
-            crossEntropy += rows(side, teacher.head, teacherBuckets).crossEntropy
+            crossEntropy += engine.nextBytes(side, teacher.head, teacherBuckets).crossEntropy
             report.examples += records.count
             report.tokens += labels.count
             report.bytes += labels.reduce(0) { $0 + teacherTokenizer.bytes(of: $1).count }
@@ -226,40 +226,6 @@ public final class Evaluator {
             sums.rougeL += Rouge.rougeL(answer, references: [record.response])
             sums.report.answers += 1
         }
-    }
-
-    /// Cross-entropy over rows (summed) and the distribution of the next byte at each, (n, 257).
-    private func rows(
-        _ side: SupervisedRows,
-        _ head: HeadProduct,
-        _ buckets: NextByteBuckets
-    ) -> (crossEntropy: Double, nextByte: Matrix) {
-        let nextByte = Matrix(zeros: side.count, NextByteBuckets.count)
-        var sum = 0.0
-        engine.forEachChunk(of: side.count, widths: [head.vocabulary]) { range, logits in
-            let logits = logits[0]
-            head.logits(side.hidden.slice(rows: range), into: logits)
-            var losses = [Double](repeating: 0, count: range.count)
-            losses.withUnsafeMutableBufferPointer { buffer in
-                nonisolated(unsafe) let losses = buffer
-                parallelRanges(range.count) { rows, _ in
-                    for r in rows {
-                        let x = logits.row(r)
-                        let lse = ck_log_sum_exp(x, logits.columns, 1, nil)
-                        losses[r] = Double(lse) - Double(x[Int(side.labels[range.lowerBound + r])])
-                        ck_softmax_from(x, logits.columns, 1, lse)
-                        let out = nextByte.row(range.lowerBound + r)
-                        var sums = [Double](repeating: 0, count: NextByteBuckets.count + 1)
-                        for (token, bucket) in buckets.bucketOfToken.enumerated() {
-                            sums[Int(bucket)] += Double(x[token])
-                        }
-                        for b in 0..<NextByteBuckets.count { out[b] = Float(sums[b]) }
-                    }
-                }
-            }
-            for loss in losses { sum += loss }
-        }
-        return (sum, nextByte)
     }
 
     /// The sum of KL(teacher || student) over paired rows, at temperature 1.
