@@ -45,13 +45,15 @@ struct TrainerTests {
 
     @Test(
         "three steps, a stop and three more give the bytes of six steps straight",
-        arguments: ["sft", "dskd", "dskd_cma"]
+        arguments: ["sft", "dskd", "dskd_cma", "dskd_cma bf16"]
     )
-    func resume(criterion: String) throws {
+    func resume(name: String) throws {
+        let criterion = name.split(separator: " ").first.map(String.init) ?? ""
         let world = try TinyWorld()
         defer { world.remove() }
         var straight = settings(world, "straight")
         straight.criterion = criterion
+        straight.compute = name.hasSuffix("bf16") ? .bf16 : .f32
         let merges = criterion != "dskd"
         let whole = try trainer(world, straight, merges: merges).run()
         #expect(whole == .finished(steps: 6))
