@@ -45,6 +45,7 @@ public struct Generator {
         _ prompts: [[UInt32]],
         options: SamplingOptions,
         stop: Set<UInt32>,
+        streams: [UInt64]? = nil,
         progress: (_ index: Int, _ answer: [UInt32], _ ended: Bool) -> Void = { _, _, _ in }
     ) -> [[UInt32]] {
         var answers = [[UInt32]](repeating: [], count: prompts.count)
@@ -92,7 +93,7 @@ public struct Generator {
                         slot: slot,
                         length: prompts[index].count,
                         answer: [],
-                        sampler: Sampler(options: options, stream: UInt64(index))
+                        sampler: Sampler(options: options, stream: streams?[index] ?? UInt64(index))
                     )
                     if prompts[index].isEmpty || prompts[index].count > capacity
                         || options.maxNewTokens < 1

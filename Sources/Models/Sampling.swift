@@ -1,4 +1,4 @@
-import Foundation
+import CKernels
 import Tensors
 
 /// How the next token is chosen from the logits.
@@ -47,55 +47,68 @@ struct Sampler {
         for token in banned(answer) where Int(token) < logits.count {
             logits[Int(token)] = -.infinity
         }
-        guard options.temperature > 0 else { return UInt32(Self.argmax(logits)) }
+        guard let base = logits.baseAddress, !logits.isEmpty else { return 0 }
+        var best = 0
+        // The temperature divides the logits; a greedy choice needs the largest alone.
+        let inverse = options.temperature > 0 ? 1 / options.temperature : 1
+        let partition = ck_log_sum_exp(base, logits.count, inverse, &best)
+        guard options.temperature > 0, options.topK != 1 else { return UInt32(best) }
         var random = RandomNumbers(
             seed: options.seed,
             purpose: "sample \(stream)",
             counter: UInt64(answer.count)
         )
-        let whole = options.topK <= 0 && options.topP >= 1
-        let order: [Int] = whole ? [] : candidates(logits)
-        let count = whole ? logits.count : order.count
-        func logit(_ index: Int) -> Float { whole ? logits[index] : logits[order[index]] }
-        var top = -Float.infinity
-        for index in 0..<count { top = max(top, logit(index)) }
-        // Double, since a float sum over a whole vocabulary would favour the early tokens.
-        var total = 0.0
-        var weights = [Double](repeating: 0, count: count)
-        for index in 0..<count {
-            weights[index] = Double(expf((logit(index) - top) / options.temperature))
-            total += weights[index]
+        let draw = random.uniform()
+        if options.topK <= 0 && options.topP >= 1 {
+            ck_softmax_from(base, logits.count, inverse, partition)
+            return Self.pick(logits, share: draw) ?? UInt32(best)
         }
-        var kept = count
-        if options.topP < 1 {
-            var sum = 0.0
-            kept = 0
-            while kept < count, sum < Double(options.topP) * total {
-                sum += weights[kept]
+        return pickFiltered(base, logits.count, inverse, partition, draw)
+    }
+
+    /// The first index at which the running sum passes `share` of the whole sum.
+    private static func pick(_ weights: UnsafeMutableBufferPointer<Float>, share: Float) -> UInt32?
+    {
+        // Double: a float sum over a whole vocabulary would favour the early tokens.
+        var left = Double(share) * weights.reduce(0.0) { $0 + Double($1) }
+        for index in weights.indices {
+            left -= Double(weights[index])
+            if left < 0 { return UInt32(index) }
+        }
+        return nil
+    }
+
+    /// Draws among the most likely tokens that top-k and top-p leave.
+    private func pickFiltered(
+        _ logits: UnsafeMutablePointer<Float>,
+        _ count: Int,
+        _ inverse: Float,
+        _ partition: Float,
+        _ draw: Float
+    ) -> UInt32 {
+        // Few tokens hold the mass as a rule; more are sorted out only where these do not.
+        var size = options.topK > 0 ? min(options.topK, count) : min(256, count)
+        while true {
+            var ids = [UInt32](repeating: 0, count: size)
+            var values = [Float](repeating: 0, count: size)
+            var heap = [UInt64](repeating: 0, count: size)
+            ck_top_k(logits, count, size, &ids, &values, &heap)
+            ck_softmax_from(&values, size, inverse, partition)
+            let whole = options.topK > 0 ? values.reduce(0, +) : 1
+            var kept = 0
+            var sum: Float = 0
+            while kept < size, sum < options.topP * whole {
+                sum += values[kept]
                 kept += 1
             }
-            total = sum
+            if sum >= options.topP * whole || options.topK > 0 || size == count {
+                return values.withUnsafeMutableBufferPointer {
+                    let place = Self.pick(.init(rebasing: $0[..<max(1, kept)]), share: draw)
+                    return ids[Int(place ?? 0)]
+                }
+            }
+            size = min(count, size * 8)
         }
-        var left = Double(random.uniform()) * total
-        for index in 0..<kept {
-            left -= weights[index]
-            if left < 0 { return UInt32(whole ? index : order[index]) }
-        }
-        return UInt32(whole ? Self.argmax(logits) : order[0])
-    }
-
-    private static func argmax(_ logits: UnsafeMutableBufferPointer<Float>) -> Int {
-        var best = 0
-        for index in logits.indices where logits[index] > logits[best] { best = index }
-        return best
-    }
-
-    /// The tokens in falling order, as many as top-k allows.
-    private func candidates(_ logits: UnsafeMutableBufferPointer<Float>) -> [Int] {
-        let sorted = logits.indices.sorted {
-            logits[$0] != logits[$1] ? logits[$0] > logits[$1] : $0 < $1
-        }
-        return options.topK > 0 ? Array(sorted.prefix(options.topK)) : sorted
     }
 
     /// Tokens that would repeat a run of `noRepeatNgram` tokens.

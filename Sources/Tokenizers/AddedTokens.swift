@@ -46,7 +46,7 @@ enum SpecialScope {
 
 /// Finds added tokens in a text: the leftmost, and of those the longest.
 struct AddedTokenMatcher: Sendable {
-    static let contentLimit = 4_096
+    static let contentLimit = 512
 
     let isEmpty: Bool
     private let tokens: [AddedToken]

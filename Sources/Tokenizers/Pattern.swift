@@ -9,10 +9,28 @@ final class Pattern: Sendable {
     let source: String
     // PCRE2's manual: compiled code is not changed by matching and may be shared by threads.
     nonisolated(unsafe) private let code: OpaquePointer
+    // The same pattern with `NewLetters`, for texts that may hold some.
+    nonisolated(unsafe) private let wideCode: OpaquePointer
 
     init(_ source: String) throws(TokenizerError) {
         self.source = source
-        let translated = try PatternSyntax.translate(source)
+        let narrow = try Self.compile(PatternSyntax.translate(source), source: source)
+        do {
+            wideCode = try Self.compile(
+                PatternSyntax.translate(source, newLetters: true),
+                source: source
+            )
+        } catch {
+            pcre2_code_free_8(narrow)
+            throw error
+        }
+        code = narrow
+    }
+
+    private static func compile(
+        _ translated: String,
+        source: String
+    ) throws(TokenizerError) -> OpaquePointer {
         // Oniguruma's ^ and $ stand at every line.
         let options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C
         let context = pcre2_compile_context_create_8(nil)
@@ -32,14 +50,17 @@ final class Pattern: Sendable {
             )
         }
         guard let compiled else {
-            throw .badPattern(pattern: source, reason: Self.message(errorNumber))
+            throw .badPattern(pattern: source, reason: message(errorNumber))
         }
         // Without the JIT (another processor) the interpreter does the same, slower.
         _ = pcre2_jit_compile_8(compiled, UInt32(PCRE2_JIT_COMPLETE))
-        code = compiled
+        return compiled
     }
 
-    deinit { pcre2_code_free_8(code) }
+    deinit {
+        pcre2_code_free_8(code)
+        pcre2_code_free_8(wideCode)
+    }
 
     /// Calls `body` with each part of `text`: matches, and what lies between them.
     ///
@@ -52,10 +73,11 @@ final class Pattern: Sendable {
         _ matcher: Matcher,
         _ body: (UnsafeBufferPointer<UInt8>) throws -> Void
     ) throws {
+        let code = NewLetters.mayOccur(in: text) ? wideCode : code
         var from = 0
         var kept = 0
         var lastEnd = -1
-        while from <= text.count, let match = try find(text, from, matcher) {
+        while from <= text.count, let match = try find(code, text, from, matcher) {
             if match.isEmpty, match.lowerBound == lastEnd {
                 from += 1
                 while from < text.count, text[from] & 0xC0 == 0x80 { from += 1 }
@@ -73,6 +95,7 @@ final class Pattern: Sendable {
     }
 
     private func find(
+        _ code: OpaquePointer,
         _ text: UnsafeBufferPointer<UInt8>,
         _ from: Int,
         _ matcher: Matcher

@@ -10,7 +10,12 @@ enum PatternSyntax {
     private static let groups = ["(?:", "(?i:", "(?!", "(?=", "(?<!", "(?<=", "(?>"]
 
     /// The PCRE2 form of an Oniguruma pattern.
-    static func translate(_ pattern: String) throws(TokenizerError) -> String {
+    ///
+    /// - Parameter newLetters: Let `\p{L}` and `\p{N}` include what `NewLetters` lists.
+    static func translate(
+        _ pattern: String,
+        newLetters: Bool = false
+    ) throws(TokenizerError) -> String {
         func refuse(_ reason: String) -> TokenizerError {
             .badPattern(pattern: pattern, reason: reason)
         }
@@ -26,9 +31,13 @@ enum PatternSyntax {
             switch scalar {
             case "\\":
                 guard index + 1 < source.count else { throw refuse("it ends in a backslash") }
-                let next = source[index + 1]
-                out += try escape(next, inClass: inClass, refuse: refuse)
-                index += 1
+                if newLetters, let more = additions(source[index...].prefix(5)) {
+                    out += inClass ? more : "[\(more)]"
+                    index += 4
+                } else {
+                    out += try escape(source[index + 1], inClass: inClass, refuse: refuse)
+                    index += 1
+                }
             case "[" where inClass:
                 throw refuse("a class inside a class")
             case "[":
@@ -66,6 +75,15 @@ enum PatternSyntax {
         }
         guard !inClass else { throw refuse("a class does not end") }
         return out
+    }
+
+    /// What a class needs for `\p{L}` and `\p{N}` with the new characters; nil for other texts.
+    private static func additions(_ text: ArraySlice<Unicode.Scalar>) -> String? {
+        switch String(String.UnicodeScalarView(text)) {
+        case #"\p{L}"#: #"\p{L}"# + NewLetters.letters
+        case #"\p{N}"#: #"\p{N}"# + NewLetters.numbers
+        default: nil
+        }
     }
 
     private static func escape(

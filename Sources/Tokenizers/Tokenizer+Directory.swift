@@ -60,8 +60,10 @@ struct TokenizerSettings {
         var ids: [[UInt8]: Int] = [:]
         for entry in definition.vocabulary { ids[Array(entry.piece.utf8)] = entry.id }
         for token in definition.added { ids[Array(token.content.utf8)] = token.id }
-        for token in try decoderTokens()
-        where !definition.added.contains(where: { $0.id == token.id }) {
+        var places: [Int: Int] = [:]
+        for (index, token) in definition.added.enumerated() { places[token.id] = index }
+        for token in try decoderTokens() where places[token.id] == nil {
+            places[token.id] = definition.added.count
             definition.added.append(token)
             ids[Array(token.content.utf8)] = token.id
         }
@@ -93,9 +95,10 @@ struct TokenizerSettings {
             for value in source["additional_special_tokens"]?.arrayValue ?? [] {
                 guard let text = content(value) else { continue }
                 let id = try known(text, "additional_special_tokens")
-                if let index = definition.added.firstIndex(where: { $0.id == id }) {
+                if let index = places[id] {
                     definition.added[index].isSpecial = true
                 } else {
+                    places[id] = definition.added.count
                     definition.added.append(AddedToken(id: id, content: text))
                 }
             }

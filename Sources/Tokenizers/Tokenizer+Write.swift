@@ -5,7 +5,8 @@ extension Tokenizer {
     ///
     /// `transformers.AutoTokenizer.from_pretrained` and `tokenizers.Tokenizer.from_file` give the same
     /// ids from them, wherever this tokenizer came from. Each file is written under a temporary name
-    /// and renamed.
+    /// and renamed. (One case is out of reach: beside a `config.json` of model type `qwen2`,
+    /// transformers 5 replaces any tokenizer's way of cutting words by Qwen2's.)
     ///
     /// - Throws: `TokenizerError.unwritable`.
     public func write(to directory: URL) throws {

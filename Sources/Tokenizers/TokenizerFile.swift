@@ -270,12 +270,21 @@ struct TokenizerFile {
         var before: [Int] = []
         var after: [Int] = []
         var sequences = 0
-        for item in value["single"]?.arrayValue ?? [] {
+        let items = value["single"]?.arrayValue ?? []
+        guard items.count <= Self.stepLimit else {
+            throw malformed(place, "more than \(Self.stepLimit) parts")
+        }
+        for item in items {
             if item["Sequence"] != nil {
                 sequences += 1
             } else if let key = item["SpecialToken"]?["id"]?.stringValue {
-                guard let ids = value["special_tokens"]?[key]?["ids"]?.arrayValue else {
-                    throw malformed(place, "\(TokenizerError.shortened(key)) has no ids")
+                guard let ids = value["special_tokens"]?[key]?["ids"]?.arrayValue,
+                    ids.count <= Self.stepLimit
+                else {
+                    throw malformed(
+                        place,
+                        "\(TokenizerError.shortened(key)) has no ids, or too many"
+                    )
                 }
                 for id in ids {
                     guard let id = id.integerValue else {

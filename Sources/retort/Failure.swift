@@ -1,4 +1,5 @@
 import Cache
+import Distill
 import Extract
 import Foundation
 import Models
@@ -40,6 +41,8 @@ struct Failure: Error {
             self.init(error.description, code: Self.code(error.kind))
         case let error as TokenizerError:
             self.init(error.description, code: Code.badData)
+        case let error as DistillError:
+            self.init(error.description, code: Self.code(error))
         case let error as CocoaError:
             let place = error.filePath ?? error.url?.path ?? "file"
             let missing = error.code == .fileReadNoSuchFile || error.code == .fileNoSuchFile
@@ -74,6 +77,15 @@ struct Failure: Error {
         case .missing: Code.missing
         case .diskFull, .io: Code.inputOutput
         case .corrupt, .mismatch, .unsupported: Code.badData
+        }
+    }
+
+    private static func code(_ error: DistillError) -> Int32 {
+        switch error {
+        case .badSetting, .unknownName: Code.usage
+        case .file: Code.inputOutput
+        case .diverged: Code.failed
+        default: Code.badData
         }
     }
 }

@@ -18,8 +18,8 @@ struct Retort: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            ExtractCommand.self,
-            GenerateCommand.self, ModelCommand.self,
+            ExtractCommand.self, DistillCommand.self,
+            GenerateCommand.self, CacheCommand.self, ModelCommand.self,
         ]
     )
 

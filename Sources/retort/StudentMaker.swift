@@ -2,6 +2,7 @@ import Cache
 import Extract
 import Foundation
 import Models
+import Tensors
 import Tokenizers
 
 /// How a pipeline's `student:` comes to be.

@@ -122,6 +122,46 @@ struct GoldenTests {
         #expect(tokenizer.piece(.max).isEmpty)
     }
 
+    @Test("many tasks may use one tokenizer")
+    func concurrent() async throws {
+        let tokenizer = try Fixtures.tokenizer("qwen2")
+        let strings = try Fixtures.strings()
+        let expected = try Fixtures.expected("qwen2").ids
+        try await withThrowingTaskGroup(of: [[UInt32]].self) { group in
+            for _ in 0..<4 {
+                group.addTask { try strings.map { try tokenizer.encode($0) } }
+            }
+            for try await ids in group { #expect(ids == expected) }
+        }
+    }
+
+    @Test("roles come from the first file that names them")
+    func roles() throws {
+        let folder = try TemporaryDirectory()
+        let source = try Fixtures.url("smollm/tokenizer.json")
+        try FileManager.default.copyItem(
+            at: source,
+            to: folder.url.appendingPathComponent("tokenizer.json")
+        )
+        try folder.write(#"{"eos_token": {"content": "<|im_end|>"}}"#, to: "tokenizer_config.json")
+        try folder.write(
+            #"{"eos_token": "<|im_start|>", "pad_token": "<|endoftext|>"}"#,
+            to: "special_tokens_map.json"
+        )
+        try folder.write(#"{"bos_token_id": 1, "pad_token_id": 2}"#, to: "config.json")
+        let tokenizer = try Tokenizer(directory: folder.url)
+        #expect(tokenizer.endOfSequence == 2)
+        #expect(tokenizer.beginOfSequence == 1)
+        #expect(tokenizer.padding == 0)
+        let plain = try Fixtures.tokenizer("smollm")
+        #expect(tokenizer.fingerprint != plain.fingerprint)
+        try folder.write(#"{"eos_token": "<nowhere>"}"#, to: "tokenizer_config.json")
+        let error = #expect(throws: TokenizerError.self) {
+            try Tokenizer(directory: folder.url)
+        }
+        #expect(error?.description.contains("'<nowhere>' is not in the vocabulary") == true)
+    }
+
     @Test("the trainer finds the reference's merges")
     func training() throws {
         let texts = try Fixtures.strings("training.json")

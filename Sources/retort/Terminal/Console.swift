@@ -15,7 +15,7 @@ enum Console {
             withIntermediateDirectories: true
         )
         if !FileManager.default.fileExists(atPath: url.path) {
-            FileManager.default.createFile(atPath: url.path, contents: nil)
+            try? Data().write(to: url)
         }
         log = try? FileHandle(forWritingTo: url)
         _ = try? log?.seekToEnd()

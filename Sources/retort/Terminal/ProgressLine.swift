@@ -84,8 +84,8 @@ final class ProgressLine {
 
     static func bytes(_ count: Int) -> String {
         let value = Double(count)
-        if value >= 1 << 30 { return String(format: "%.2f GiB", value / Double(1 << 30)) }
-        if value >= 1 << 20 { return String(format: "%.1f MiB", value / Double(1 << 20)) }
+        if value >= 0x1p30 { return String(format: "%.2f GiB", value / 0x1p30) }
+        if value >= 0x1p20 { return String(format: "%.1f MiB", value / 0x1p20) }
         return String(format: "%.1f KiB", value / 1024)
     }
 }

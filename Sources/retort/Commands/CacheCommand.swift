@@ -1,0 +1,59 @@
+import ArgumentParser
+import Cache
+import Foundation
+
+/// Looks at caches.
+struct CacheCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cache", abstract: "Look at a cache and check it.",
+        subcommands: [Inspect.self, Verify.self])
+
+    /// What is in a cache.
+    struct Inspect: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show what a cache holds and what it costs.",
+            discussion: "Example:\n  retort cache inspect runs/quickstart/cache")
+
+        @Argument(help: "The cache directory.")
+        var cache: String
+
+        @Flag(name: .customLong("json"), help: "Print JSON.")
+        var isJSON = false
+
+        func run() throws {
+            let reader = try CacheReader(directory: URL(fileURLWithPath: cache))
+            let summary = CacheSummary(reader.manifest)
+            Console.print(isJSON ? try jsonText(summary) : summary.table)
+        }
+    }
+
+    /// Whether a cache is whole.
+    struct Verify: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Check every byte of a cache; exit 65 when something is damaged.",
+            discussion: "Example:\n  retort cache verify runs/quickstart/cache")
+
+        @Argument(help: "The cache directory.")
+        var cache: String
+
+        @Flag(name: .customLong("json"), help: "Print JSON.")
+        var isJSON = false
+
+        func run() throws {
+            let result = try CacheVerifier().verify(URL(fileURLWithPath: cache))
+            if isJSON {
+                Console.print(try jsonText(result))
+            } else {
+                for problem in result.problems { Console.print("\(problem)") }
+                Console.print(
+                    "\(result.filesChecked) files, \(ProgressLine.bytes(result.bytesChecked)): "
+                        + (result.isWhole ? "whole" : "\(result.problems.count) problems"))
+            }
+            guard result.isWhole else {
+                throw Failure(
+                    "\(cache): damaged; fetch the named files again, or delete them and run extract",
+                    code: Failure.Code.badData)
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+import ArgumentParser
+import Cache
+import Distill
+import Foundation
+import Models
+import Tokenizers
+
+/// Stage two.
+struct DistillCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "distill",
+        abstract: "Train a student from a cache, the teacher gone.",
+        discussion: """
+            Run again after a stop, it goes on from the last checkpoint to the same weights.
+
+            Examples:
+              retort distill --set cache=runs/quickstart/cache --set output=runs/mine \\
+                --set student.from=runs/quickstart/student --set criterion=dskd_cma --set steps=100
+              retort distill --config mine.yaml --set learning_rate=1e-3
+
+            Criteria: \(CriterionRegistry.names.joined(separator: ", "))
+            Settings: \(DistillSettings.CodingKeys.allCases.map(\.rawValue).joined(separator: ", "))
+            """)
+
+    @OptionGroup var options: SettingsOptions
+
+    func run() throws {
+        let settings = try DistillStage.decode(
+            try options.section("distill"), student: nil, section: "distill")
+        if options.isDryRun {
+            try settings.validate()
+            Console.print(try DistillStage.plan(settings))
+            return
+        }
+        try DistillStage.run(settings, title: "distill")
+        if options.isJSON, let done = DoneRecord.read(URL(fileURLWithPath: settings.output)) {
+            Console.print(try jsonText(done))
+        }
+    }
+}
+
+/// Training with its progress and words, for `distill` and `run`.
+enum DistillStage {
+    static func decode(
+        _ value: ConfigurationFile.Value, student: String?, section: String
+    ) throws -> DistillSettings {
+        var value = value
+        if let student, value["student"] == nil {
+            value = value.merging(
+                .mapping(
+                    [
+                        (
+                            "student",
+                            .mapping(
+                                [("from", .scalar(student, isQuoted: true, place: section))],
+                                place: section)
+                        )
+                    ], place: section))
+        }
+        if case .mapping(let entries, _)? = value["student"] {
+            for (key, inner) in entries where key != "from" {
+                throw ConfigurationError(
+                    place: inner.place, message: "unknown key \"\(section).student.\(key)\"",
+                    remedy: "did you mean \"from\"?")
+            }
+        }
+        return try value.decode(
+            DistillSettings.self, keys: DistillSettings.CodingKeys.allCases.map(\.rawValue),
+            section: section)
+    }
+
+    private static func trainer(_ settings: DistillSettings) throws -> Trainer {
+        let reader = try CacheReader(directory: URL(fileURLWithPath: settings.cache))
+        let student = URL(fileURLWithPath: settings.student.from)
+        let model = try Checkpoint(student).model()
+        return try Trainer(
+            settings: settings, model: model, tokenizer: try Tokenizer(directory: student),
+            cache: reader)
+    }
+
+    /// What a run would do.
+    static func plan(_ settings: DistillSettings) throws -> String {
+        let trainer = try trainer(settings)
+        return """
+            distill: \(settings.criterion), \(trainer.totalSteps) steps of \
+            \(settings.batchExamples * settings.accumulate) examples
+              cache    \(settings.cache)
+              student  \(settings.student.from)
+              output   \(settings.output)
+            """
+    }
+
+    /// - Throws: `Failure` with code 75 when a stop was asked for.
+    static func run(_ settings: DistillSettings, title: String) throws {
+        let start = Date()
+        let trainer = try trainer(settings)
+        Console.say(
+            "\(title): \(settings.criterion), \(trainer.totalSteps) steps of "
+                + "\(settings.batchExamples * settings.accumulate) examples, learning rate "
+                + "\(settings.learningRate)")
+        let progress = ProgressLine(title, unit: "steps")
+        let outcome = try trainer.run(shouldStop: { Signals.shouldStop }) { metrics in
+            let parts = ["total", "ce", "kd"].compactMap { name in
+                metrics.losses[name].map { String(format: "%@ %.3f", name, $0) }
+            }
+            progress.update(
+                Double(metrics.step), of: Double(metrics.steps),
+                detail: parts.joined(separator: " ") + "  "
+                    + ProgressLine.count(metrics.tokensPerSecond) + " tokens/s")
+        }
+        progress.finish()
+        switch outcome {
+        case .finished(let steps):
+            Console.say(
+                "\(title): \(steps) steps done in "
+                    + "\(ProgressLine.duration(Date().timeIntervalSince(start))); the student is "
+                    + "\(settings.output)/student")
+        case .stopped(let step):
+            throw Failure(
+                "\(title): stopped after step \(step) of \(trainer.totalSteps), checkpoint saved; "
+                    + "run the same command again to go on", code: Failure.Code.stopped)
+        }
+    }
+}

@@ -1,0 +1,173 @@
+import Distill
+import Extract
+import Foundation
+
+/// A pipeline file: the stages, and the directory that everything they make lies under.
+struct Pipeline {
+    /// What `eval:` sets.
+    struct EvalSettings: Codable, Equatable {
+        /// The split of the cache to measure on.
+        var split = "held_out"
+        /// How many of its prompts are answered for ROUGE-L; 0 for none.
+        var prompts = 100
+        /// Most tokens of an answer.
+        var maxNewTokens = 128
+        /// Of the sampling; 0 is greedy.
+        var temperature: Float = 0
+        /// One answer a prompt and seed.
+        var seeds: [UInt64] = [10]
+
+        enum CodingKeys: String, CodingKey, CaseIterable {
+            case split, prompts, temperature, seeds
+            case maxNewTokens = "max_new_tokens"
+        }
+
+        init() {}
+
+        init(from decoder: any Decoder) throws {
+            let c = try decoder.container(keyedBy: CodingKeys.self)
+            func set<T: Decodable>(_ key: CodingKeys, _ value: inout T) throws {
+                value = try c.decodeIfPresent(T.self, forKey: key) ?? value
+            }
+            try set(.split, &split)
+            try set(.prompts, &prompts)
+            try set(.maxNewTokens, &maxNewTokens)
+            try set(.temperature, &temperature)
+            try set(.seeds, &seeds)
+        }
+    }
+
+    /// How the student's starting point is made.
+    enum Student: Equatable {
+        case new(StudentSettings.New)
+        case prune([Int])
+        case directory(String)
+    }
+
+    private struct PruneSettings: Codable {
+        var layers: [Int]
+    }
+
+    private static let keys = [
+        "name", "output", "cache", "seed", "extract", "student", "distill", "eval",
+    ]
+
+    let name: String
+    let output: String
+    let extract: ExtractSettings
+    let student: Student
+    /// Where every run's student starts.
+    let studentDirectory: String
+    /// The runs in the order of the file.
+    let runs: [(name: String, settings: DistillSettings)]
+    let eval: EvalSettings
+
+    /// - Throws: `ConfigurationError` naming file, line and key.
+    init(_ file: ConfigurationFile) throws {
+        struct Top: Decodable {
+            var name: String?
+            var output: String
+            var cache: String?
+            var seed: UInt64?
+        }
+        let stages = ["extract", "student", "distill", "eval"]
+        if case .mapping(let entries, _) = file.root {
+            for (key, value) in entries where !Self.keys.contains(key) {
+                throw ConfigurationError(
+                    place: value.place, message: "unknown key \"\(key)\"",
+                    remedy: ConfigurationError.nearest(key, among: Self.keys).map {
+                        "did you mean \"\($0)\"?"
+                    } ?? "known keys: \(Self.keys.joined(separator: ", "))")
+            }
+        }
+        let top = try file.root.without(stages).decode(
+            Top.self, keys: ["name", "output", "cache", "seed"], section: "pipeline")
+        func stage(_ name: String) throws -> ConfigurationFile.Value {
+            guard let value = file.root[name] else {
+                throw ConfigurationError(
+                    place: file.path, message: "stage \"\(name)\" is missing",
+                    remedy: "see pipelines/quickstart.yaml")
+            }
+            return value
+        }
+        name = top.name ?? URL(fileURLWithPath: file.path).deletingPathExtension().lastPathComponent
+        output = top.output
+        let cache = top.cache ?? "\(top.output)/cache"
+        extract = try stage("extract").defaulting("output", to: cache).decode(
+            ExtractSettings.self, keys: ExtractSettings.CodingKeys.allCases.map(\.rawValue),
+            section: "extract")
+        student = try Self.student(
+            try stage("student"), template: extract.template, seed: top.seed)
+        if case .directory(let path) = student {
+            studentDirectory = path
+        } else {
+            studentDirectory = "\(top.output)/student"
+        }
+        runs = try Self.runs(
+            try stage("distill"), output: top.output, cache: extract.output,
+            student: studentDirectory, seed: top.seed)
+        eval = try (file.root["eval"] ?? .mapping([], place: file.path)).decode(
+            EvalSettings.self, keys: EvalSettings.CodingKeys.allCases.map(\.rawValue),
+            section: "eval")
+    }
+
+    private static func student(
+        _ value: ConfigurationFile.Value, template: String, seed: UInt64?
+    ) throws -> Student {
+        guard case .mapping(let entries, let place) = value, entries.count == 1,
+            let (kind, inner) = entries.first
+        else {
+            throw ConfigurationError(
+                place: value.place, message: "\"student\" needs exactly one of new, prune, from",
+                remedy: "see pipelines/quickstart.yaml")
+        }
+        switch kind {
+        case "new":
+            var settings = try inner.defaulting("template", to: template).decode(
+                StudentSettings.New.self,
+                keys: StudentSettings.New.CodingKeys.allCases.map(\.rawValue),
+                section: "student.new")
+            if let seed { settings.seed = seed }
+            return .new(settings)
+        case "prune":
+            return .prune(
+                try inner.decode(PruneSettings.self, keys: ["layers"], section: "student.prune")
+                    .layers)
+        case "from":
+            if case .scalar(let path, _, _) = inner { return .directory(path) }
+            throw ConfigurationError(
+                place: inner.place, message: "\"student.from\" is not a path", remedy: "")
+        default:
+            throw ConfigurationError(
+                place: place, message: "unknown key \"student.\(kind)\"",
+                remedy: "known keys: from, new, prune")
+        }
+    }
+
+    private static func runs(
+        _ value: ConfigurationFile.Value, output: String, cache: String, student: String,
+        seed: UInt64?
+    ) throws -> [(name: String, settings: DistillSettings)] {
+        guard case .mapping(let entries, _)? = value["runs"], !entries.isEmpty else {
+            throw ConfigurationError(
+                place: value.place, message: "\"distill.runs\" names no run",
+                remedy: "give at least one, such as  runs: {dskd: {criterion: dskd_cma}}")
+        }
+        return try entries.map { name, own in
+            guard name.allSatisfy({ $0.isLetter || $0.isNumber || $0 == "-" || $0 == "_" }) else {
+                throw ConfigurationError(
+                    place: own.place, message: "the run's name \"\(name)\" is not a plain word",
+                    remedy: "use letters, digits, - and _")
+            }
+            let section = "distill.runs.\(name)"
+            let merged = value.without(["runs"]).merging(own)
+            var settings = try DistillStage.decode(
+                merged.defaulting("cache", to: cache)
+                    .defaulting("output", to: "\(output)/\(name)"),
+                student: student, section: section)
+            if let seed { settings.seed = seed }
+            try settings.validate()
+            return (name, settings)
+        }
+    }
+}
