@@ -11,6 +11,8 @@ public struct EvalPrompt: Sendable, Equatable {
     public var prompt: String
     /// What it is about; empty where there is nothing.
     public var input: String
+
+    init(_ record: CacheRecord) { (prompt, input) = (record.prompt, record.input) }
 }
 
 /// Measures students against a split of a cache, the teacher gone.
@@ -95,7 +97,8 @@ public final class Evaluator {
     ///
     /// - Parameters:
     ///   - name: For tables.
-    ///   - generate: Answers prompts, in their order; nil leaves ROUGE-L out.
+    ///   - generate: Answers all prompts of the split at once, in their order; nil leaves ROUGE-L
+    ///     out.
     public func evaluate(
         _ name: String,
         model: any LanguageModel,
@@ -113,6 +116,7 @@ public final class Evaluator {
         let head = HeadProduct(frozen: model.outputHead.value, compute: compute)
         let buckets = NextByteBuckets(tokenizer, vocabulary: head.vocabulary)
         var sums = Sums(report: EvalReport(name: name, split: options.split))
+        var asked: [(prompt: EvalPrompt, response: String)] = []
         try forEachBatch { records in
             let batch = try MicroBatch(
                 records,
@@ -138,8 +142,11 @@ public final class Evaluator {
             }
             if same { sums.kl += divergence(student, head, batch.teacher) }
             compareNextBytes(batch, tokenizer, mine.nextByte, theirs.nextByte, &sums)
-            if let generate { try addAnswers(batch.records, generate, &sums) }
+            if generate != nil {
+                asked += batch.records.map { (EvalPrompt($0), $0.response) }
+            }
         }
+        if let generate { try addAnswers(asked, generate, &sums) }
         return finish(sums, same: same)
     }
 
@@ -214,16 +221,14 @@ public final class Evaluator {
     }
 
     private func addAnswers(
-        _ records: [CacheRecord],
+        _ asked: [(prompt: EvalPrompt, response: String)],
         _ generate: ([EvalPrompt]) throws -> [String],
         _ sums: inout Sums
     ) throws {
-        let answers = try generate(
-            records.map { EvalPrompt(prompt: $0.prompt, input: $0.input) }
-        )
-        precondition(answers.count == records.count, "one answer for each prompt")
-        for (answer, record) in zip(answers, records) {
-            sums.rougeL += Rouge.rougeL(answer, references: [record.response])
+        let answers = try generate(asked.map(\.prompt))
+        precondition(answers.count == asked.count, "one answer for each prompt")
+        for (answer, question) in zip(answers, asked) {
+            sums.rougeL += Rouge.rougeL(answer, references: [question.response])
             sums.report.answers += 1
         }
     }
