@@ -10,8 +10,19 @@ public struct CachedTeacher {
     /// D.
     public let hiddenSize: Int
 
-    /// Reads the head, and the embedding rows if they are needed.
-    public init(_ reader: CacheReader, compute: ComputeType, needsEmbedding: Bool = true) throws {
+    /// Reads what is needed; the rest is empty.
+    public init(
+        _ reader: CacheReader,
+        compute: ComputeType,
+        needsHead: Bool = true,
+        needsEmbedding: Bool = true
+    ) throws {
+        hiddenSize = reader.manifest.description.teacher.hiddenSize
+        guard needsHead else {
+            head = HeadProduct(frozen: Matrix(zeros: 0, hiddenSize), compute: .f32)
+            embedding = EmbeddingRows(ids: [], rows: Matrix(zeros: 0, hiddenSize))
+            return
+        }
         let (values, rows, columns) = try reader.teacherHead()
         let weight = Matrix(values, rows: rows, columns: columns)
         let scale = try reader.logitScale()
@@ -19,7 +30,6 @@ public struct CachedTeacher {
             for i in 0..<weight.count { weight.base[i] *= scale }
         }
         head = HeadProduct(frozen: weight, compute: compute)
-        hiddenSize = columns
         guard needsEmbedding else {
             embedding = EmbeddingRows(ids: [], rows: Matrix(zeros: 0, columns))
             return

@@ -154,6 +154,8 @@ public protocol Criterion: AnyObject {
     static var pairsPositions: Bool { get }
     /// Whether it reads the teacher's rows at all.
     static var usesTeacher: Bool { get }
+    /// Whether it reads rows of the teacher's input embedding; false unless said otherwise.
+    static var usesTeacherEmbedding: Bool { get }
 
     /// Draws the projectors of a new run.
     init(settings: CriterionSettings, sizes: CriterionSizes, seed: UInt64)
@@ -182,6 +184,9 @@ public protocol Criterion: AnyObject {
 }
 
 extension Criterion {
+    /// False.
+    public static var usesTeacherEmbedding: Bool { false }
+
     /// Counts the positions.
     public func statistics(
         of batches: [CriterionBatch],

@@ -11,6 +11,8 @@ public final class CrossModelDualSpace: Criterion {
     public static let pairsPositions = false
     /// Hidden states, head and embedding rows.
     public static let usesTeacher = true
+    /// For index vectors and values.
+    public static let usesTeacherEmbedding = true
     /// D -> d, d -> D, and 2d -> 2D.
     public let toStudent: Projector, toTeacher: Projector, query: Projector
     /// All three.

@@ -1,4 +1,7 @@
+import Cache
 import Foundation
+import Models
+import Tensors
 import Tokenizers
 
 extension DistillSettings {
@@ -102,23 +105,30 @@ extension DistillSettings {
         )
     }
 
-    /// The settings as one line each, those left out that change no number of the result.
+    /// The settings as one line each, those left out that change no number of the result, and the
+    /// student's first weights instead of where they lay.
     ///
     /// A checkpoint goes on only under equal ones.
-    var fingerprint: [String: String] {
+    func fingerprint(of model: any LanguageModel) throws -> [String: String] {
         let free: Set<CodingKeys> = [
-            .output, .cache, .checkpointEvery, .keepCheckpoints, .evalEvery, .heldOutSplit,
+            .output, .cache, .student, .checkpointEvery, .keepCheckpoints, .evalEvery,
+            .heldOutSplit,
         ]
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(self),
-            let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any]
-        else { return [:] }
+        let data = try encoder.encode(self)
+        let object = try JSONSerialization.jsonObject(with: data) as? [String: Any] ?? [:]
         var lines: [String: String] = [:]
         for key in CodingKeys.allCases where !free.contains(key) {
             lines[key.rawValue] = object[key.rawValue].map { "\($0)" } ?? "default"
         }
-        lines["student"] = student.from
+        let digests = model.parameters.map { parameter in
+            let count = parameter.value.count * MemoryLayout<Float>.stride
+            return sha256(
+                of: Data(bytesNoCopy: parameter.value.base, count: count, deallocator: .none)
+            )
+        }
+        lines["student"] = sha256(of: Data(digests.joined().utf8))
         return lines
     }
 }

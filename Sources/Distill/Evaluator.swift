@@ -11,6 +11,8 @@ public struct EvalPrompt: Sendable, Equatable {
     public var prompt: String
     /// What it is about; empty where there is nothing.
     public var input: String
+
+    init(_ record: CacheRecord) { (prompt, input) = (record.prompt, record.input) }
 }
 
 /// Measures students against a split of a cache, the teacher gone.
@@ -95,7 +97,8 @@ public final class Evaluator {
     ///
     /// - Parameters:
     ///   - name: For tables.
-    ///   - generate: Answers prompts, in their order; nil leaves ROUGE-L out.
+    ///   - generate: Answers all prompts of the split at once, in their order; nil leaves ROUGE-L
+    ///     out.
     public func evaluate(
         _ name: String,
         model: any LanguageModel,
@@ -113,6 +116,7 @@ public final class Evaluator {
         let head = HeadProduct(frozen: model.outputHead.value, compute: compute)
         let buckets = NextByteBuckets(tokenizer, vocabulary: head.vocabulary)
         var sums = Sums(report: EvalReport(name: name, split: options.split))
+        var asked: [(prompt: EvalPrompt, response: String)] = []
         try forEachBatch { records in
             let batch = try MicroBatch(
                 records,
@@ -125,8 +129,8 @@ public final class Evaluator {
             guard !batch.rows.isEmpty else { return }
             let hidden = model.hiddenStates(batch.sequences, tape: nil)
             let student = batch.criterionBatch(hidden: hidden).student
-            let mine = rows(student, head, buckets)
-            let theirs = rows(batch.teacher, teacher.head, teacherBuckets)
+            let mine = engine.nextBytes(student, head, buckets)
+            let theirs = engine.nextBytes(batch.teacher, teacher.head, teacherBuckets)
             sums.report.examples += batch.records.count
             sums.report.tokens += student.count
             sums.crossEntropy += mine.crossEntropy
@@ -138,8 +142,11 @@ public final class Evaluator {
             }
             if same { sums.kl += divergence(student, head, batch.teacher) }
             compareNextBytes(batch, tokenizer, mine.nextByte, theirs.nextByte, &sums)
-            if let generate { try addAnswers(batch.records, generate, &sums) }
+            if generate != nil {
+                asked += batch.records.map { (EvalPrompt($0), $0.response) }
+            }
         }
+        if let generate { try addAnswers(asked, generate, &sums) }
         return finish(sums, same: same)
     }
 
@@ -164,7 +171,7 @@ public final class Evaluator {
                 labels: labels,
                 offsets: [0, labels.count]
             )
-            crossEntropy += rows(side, teacher.head, teacherBuckets).crossEntropy
+            crossEntropy += engine.nextBytes(side, teacher.head, teacherBuckets).crossEntropy
             report.examples += records.count
             report.tokens += labels.count
             report.bytes += labels.reduce(0) { $0 + teacherTokenizer.bytes(of: $1).count }
@@ -214,52 +221,16 @@ public final class Evaluator {
     }
 
     private func addAnswers(
-        _ records: [CacheRecord],
+        _ asked: [(prompt: EvalPrompt, response: String)],
         _ generate: ([EvalPrompt]) throws -> [String],
         _ sums: inout Sums
     ) throws {
-        let answers = try generate(
-            records.map { EvalPrompt(prompt: $0.prompt, input: $0.input) }
-        )
-        precondition(answers.count == records.count, "one answer for each prompt")
-        for (answer, record) in zip(answers, records) {
-            sums.rougeL += Rouge.rougeL(answer, references: [record.response])
+        let answers = try generate(asked.map(\.prompt))
+        precondition(answers.count == asked.count, "one answer for each prompt")
+        for (answer, question) in zip(answers, asked) {
+            sums.rougeL += Rouge.rougeL(answer, references: [question.response])
             sums.report.answers += 1
         }
-    }
-
-    /// Cross-entropy over rows (summed) and the distribution of the next byte at each, (n, 257).
-    private func rows(
-        _ side: SupervisedRows,
-        _ head: HeadProduct,
-        _ buckets: NextByteBuckets
-    ) -> (crossEntropy: Double, nextByte: Matrix) {
-        let nextByte = Matrix(zeros: side.count, NextByteBuckets.count)
-        var sum = 0.0
-        engine.forEachChunk(of: side.count, widths: [head.vocabulary]) { range, logits in
-            let logits = logits[0]
-            head.logits(side.hidden.slice(rows: range), into: logits)
-            var losses = [Double](repeating: 0, count: range.count)
-            losses.withUnsafeMutableBufferPointer { buffer in
-                nonisolated(unsafe) let losses = buffer
-                parallelRanges(range.count) { rows, _ in
-                    for r in rows {
-                        let x = logits.row(r)
-                        let lse = ck_log_sum_exp(x, logits.columns, 1, nil)
-                        losses[r] = Double(lse) - Double(x[Int(side.labels[range.lowerBound + r])])
-                        ck_softmax_from(x, logits.columns, 1, lse)
-                        let out = nextByte.row(range.lowerBound + r)
-                        var sums = [Double](repeating: 0, count: NextByteBuckets.count + 1)
-                        for (token, bucket) in buckets.bucketOfToken.enumerated() {
-                            sums[Int(bucket)] += Double(x[token])
-                        }
-                        for b in 0..<NextByteBuckets.count { out[b] = Float(sums[b]) }
-                    }
-                }
-            }
-            for loss in losses { sum += loss }
-        }
-        return (sum, nextByte)
     }
 
     /// The sum of KL(teacher || student) over paired rows, at temperature 1.

@@ -8,7 +8,8 @@ import Tensors
 public final class HeadLoss {
     /// Bytes that the logits of one chunk may take.
     public let memoryLimit: Int
-    private var buffers: [Matrix] = []
+    /// Kept from call to call: fresh memory would cost a page fault every 4 KiB.
+    private var memory = Matrix(uninitialized: 1, 0)
 
     /// - Parameter memoryLimit: Bytes for one chunk of logits, 64 MiB by default.
     public init(memoryLimit: Int = 64 << 20) {
@@ -247,14 +248,19 @@ public final class HeadLoss {
         _ body: (_ range: Range<Int>, _ logits: [Matrix]) -> Void
     ) {
         let step = max(1, min(rows, memoryLimit / (4 * max(1, widths.reduce(0, +)))))
-        let fits = zip(buffers, widths).allSatisfy { $0.rows >= step && $0.columns == $1 }
-        if buffers.count < widths.count || !fits {
-            buffers = widths.map { Matrix(uninitialized: step, $0) }
+        // Rounded up so that every matrix starts on a cache line.
+        let sizes = widths.map { (step * $0 + 15) / 16 * 16 }
+        let needed = sizes.reduce(0, +)
+        if memory.columns < needed { memory = Matrix(uninitialized: 1, needed) }
+        var offset = 0
+        let buffers = zip(widths, sizes).map { width, size in
+            defer { offset += size }
+            return memory.slice(columns: offset..<(offset + step * width)).reshaped(step, width)
         }
         var start = 0
         while start < rows {
             let range = start..<min(start + step, rows)
-            body(range, widths.indices.map { buffers[$0].slice(rows: 0..<range.count) })
+            body(range, buffers.map { $0.slice(rows: 0..<range.count) })
             start = range.upperBound
         }
     }

@@ -17,7 +17,7 @@ public enum TrainingOutcome: Sendable, Equatable {
 /// In the output directory: `config.resolved.json`, `metrics.jsonl`, `checkpoints/`, and at the end
 /// `student/` (a Hugging Face directory), `projectors.safetensors` and `done.json`.
 public final class Trainer {
-    /// The settings, validated.
+    /// The settings, validated, with `steps` and `template` filled in.
     public let settings: DistillSettings
     /// Steps of the whole run.
     public let totalSteps: Int
@@ -30,6 +30,8 @@ public final class Trainer {
     private let schedule: LearningRateSchedule
     private let pairs: Bool
     private let usesTeacher: Bool
+    /// What decides the numbers of this run, besides the cache.
+    private let fingerprint: [String: String]
 
     /// Steps in a row without a finite gradient after which a run gives up.
     static let patience = 10
@@ -48,7 +50,7 @@ public final class Trainer {
         cache reader: CacheReader
     ) throws {
         try settings.validate()
-        self.settings = settings
+        var settings = settings
         self.reader = reader
         self.tokenizer = tokenizer
         output = URL(fileURLWithPath: settings.output, isDirectory: true)
@@ -62,6 +64,7 @@ public final class Trainer {
             )
         }
         try Self.requireFit(model.configuration, tokenizer, settings)
+        settings.template = settings.template ?? cached.template
         encoder = try StudentEncoder(
             tokenizer: tokenizer,
             templateName: settings.template ?? cached.template,
@@ -80,16 +83,20 @@ public final class Trainer {
         totalSteps =
             settings.steps
             ?? (epochs * perEpoch + settings.accumulate - 1) / settings.accumulate
+        (settings.steps, settings.epochs) = (totalSteps, nil)
+        self.settings = settings
         schedule = LearningRateSchedule(settings, totalSteps: totalSteps)
         training = try StudentTraining(
             model: model,
             teacher: try CachedTeacher(
                 reader,
                 compute: settings.compute,
-                needsEmbedding: settings.criterion == CrossModelDualSpace.name
+                needsHead: usesTeacher,
+                needsEmbedding: type.usesTeacherEmbedding
             ),
             settings: settings
         )
+        fingerprint = try settings.fingerprint(of: model)
     }
 
     private static func requireFit(
@@ -125,7 +132,7 @@ public final class Trainer {
         progress: (TrainingMetrics) -> Void = { _ in }
     ) throws -> TrainingOutcome {
         try RunFiles.makeDirectory(output)
-        if let done = DoneRecord.read(output), done.settings == settings.fingerprint,
+        if let done = DoneRecord.read(output), done.settings == fingerprint,
             done.cache == reader.manifest.checksum
         {
             return .finished(steps: done.steps)
@@ -167,7 +174,7 @@ public final class Trainer {
             applied: 0,
             skippedInARow: 0,
             skipped: 0,
-            settings: settings.fingerprint,
+            settings: fingerprint,
             cache: reader.manifest.checksum,
             files: [:]
         )
@@ -297,36 +304,5 @@ public final class Trainer {
             cache: state.cache
         )
         try RunFiles.write(RunFiles.json(done), to: output.appendingPathComponent("done.json"))
-    }
-}
-
-/// `done.json`: what a finished run came to.
-public struct DoneRecord: Codable, Sendable, Equatable {
-    /// Steps done, and those of them whose gradients were not finite.
-    public var steps: Int
-    /// See `steps`.
-    public var skipped: Int
-    /// Means of the last step.
-    public var losses: [String: Double]
-    /// Means over the held-out split.
-    public var heldOut: [String: Double]?
-    /// Of `student/model.safetensors`.
-    public var weightsSHA256: String
-    /// The settings that decide the numbers.
-    public var settings: [String: String]
-    /// The cache's checksum.
-    public var cache: String
-
-    enum CodingKeys: String, CodingKey {
-        case steps, skipped, losses, settings, cache
-        case heldOut = "held_out"
-        case weightsSHA256 = "weights_sha256"
-    }
-
-    /// The record of a run's directory; nil where the run is not done.
-    public static func read(_ directory: URL) -> DoneRecord? {
-        guard let data = try? Data(contentsOf: directory.appendingPathComponent("done.json"))
-        else { return nil }
-        return try? JSONDecoder().decode(DoneRecord.self, from: data)
     }
 }

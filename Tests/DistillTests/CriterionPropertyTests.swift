@@ -118,6 +118,33 @@ struct CriterionPropertyTests {
         }
     }
 
+    @Test("heads of different padded sizes are cut to the smaller in kd", arguments: [17, 24])
+    func paddedHeads(rows: Int) throws {
+        let made = try Self.makeCase("kd")
+        var random = RandomNumbers(seed: 2, purpose: "padded")
+        let teacherHead = Matrix(uninitialized: rows, 9)
+        teacherHead.fillNormal(deviation: 0.7, using: &random)
+        let test = Case(
+            criterion: made.criterion,
+            batch: made.batch,
+            head: made.head.value,
+            studentEmbedding: made.head.value,
+            teacherHead: teacherHead,
+            teacherEmbedding: teacherHead
+        )
+        let gradients = try test.gradients().gradients
+        for (key, values) in [
+            ("student/hidden", test.batch.student.hidden), ("student/head", test.head.value),
+        ] {
+            let (numeric, analytic) = try slope(
+                of: { try test.loss() },
+                along: values,
+                gradient: try required(gradients[key])
+            )
+            #expect(abs(numeric - analytic) < 3e-4 * max(1, abs(numeric)), "\(key)")
+        }
+    }
+
     @Test("each part of the loss moves what it should and nothing else")
     func audit() throws {
         let expected: [(WritableKeyPath<DualSpaceWeights, Float>, Set<String>)] = [

@@ -45,13 +45,15 @@ struct TrainerTests {
 
     @Test(
         "three steps, a stop and three more give the bytes of six steps straight",
-        arguments: ["sft", "dskd", "dskd_cma"]
+        arguments: ["sft", "dskd", "dskd_cma", "dskd_cma bf16"]
     )
-    func resume(criterion: String) throws {
+    func resume(name: String) throws {
+        let criterion = name.split(separator: " ").first.map(String.init) ?? ""
         let world = try TinyWorld()
         defer { world.remove() }
         var straight = settings(world, "straight")
         straight.criterion = criterion
+        straight.compute = name.hasSuffix("bf16") ? .bf16 : .f32
         let merges = criterion != "dskd"
         let whole = try trainer(world, straight, merges: merges).run()
         #expect(whole == .finished(steps: 6))
@@ -177,6 +179,44 @@ struct TrainerTests {
         try data.write(to: file)
         let error = #expect(throws: DistillError.self) { try trainer(world, run).run() }
         #expect(error?.description.contains("optimizer.safetensors") == true)
+    }
+
+    @Test("weights that are not finite skip steps, and too many in a row end the run")
+    func diverged() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        var run = settings(world, "diverged")
+        run.steps = 20
+        let tokenizer = try TinyWorld.tokenizer(merges: true)
+        let model = try TinyWorld.model(tokenizer)
+        for row in 0..<model.parameters[0].value.rows { model.parameters[0].value[row, 0] = .nan }
+        let trainer = try Trainer(
+            settings: run,
+            model: model,
+            tokenizer: tokenizer,
+            cache: world.reader
+        )
+        var skipped = 0
+        #expect(throws: DistillError.diverged(step: 10, inARow: 10)) {
+            try trainer.run(progress: { skipped += $0.gradientNorm == nil ? 1 : 0 })
+        }
+        #expect(skipped == 9)
+    }
+
+    @Test("settings that come to the same are the same run")
+    func sameRun() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        var run = settings(world, "same")
+        _ = try trainer(world, run).run()
+        (run.steps, run.epochs) = (nil, 2)
+        run.template = "plain"
+        run.checkpointEvery = 7
+        var steps = 0
+        #expect(
+            try trainer(world, run).run(progress: { _ in steps += 1 }) == .finished(steps: 6)
+        )
+        #expect(steps == 0)
     }
 
     @Test("pairing criteria refuse a student with another tokenizer")

@@ -1,0 +1,32 @@
+import Foundation
+
+/// `done.json`: what a finished run came to.
+public struct DoneRecord: Codable, Sendable, Equatable {
+    /// Steps done, and those of them whose gradients were not finite.
+    public var steps: Int
+    /// See `steps`.
+    public var skipped: Int
+    /// Means of the last step.
+    public var losses: [String: Double]
+    /// Means over the held-out split.
+    public var heldOut: [String: Double]?
+    /// Of `student/model.safetensors`.
+    public var weightsSHA256: String
+    /// The settings that decide the numbers.
+    public var settings: [String: String]
+    /// The cache's checksum.
+    public var cache: String
+
+    enum CodingKeys: String, CodingKey {
+        case steps, skipped, losses, settings, cache
+        case heldOut = "held_out"
+        case weightsSHA256 = "weights_sha256"
+    }
+
+    /// The record of a run's directory; nil where the run is not done.
+    public static func read(_ directory: URL) -> DoneRecord? {
+        guard let data = try? Data(contentsOf: directory.appendingPathComponent("done.json"))
+        else { return nil }
+        return try? JSONDecoder().decode(DoneRecord.self, from: data)
+    }
+}
