@@ -27,31 +27,44 @@ let package = Package(
         // MARK: C libraries of the system, each behind one module map.
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
         .systemLibrary(
-            name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+            name: "COpenBLAS",
+            pkgConfig: "openblas",
+            providers: [.apt(["libopenblas-dev"])]
+        ),
         .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
         .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
-        .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+        .systemLibrary(
+            name: "CPCRE2",
+            pkgConfig: "libpcre2-8",
+            providers: [.apt(["libpcre2-dev"])]
+        ),
 
         // Loops that touch tokens x hidden: plain C, several instruction sets, chosen at run time.
         .target(name: "CKernels", cSettings: optimizedC),
 
         // Storage, matrix views, matrix products, threads, random numbers.
         .target(
-            name: "Tensors", dependencies: ["CKernels", "COpenBLAS", "COneDNN"],
-            swiftSettings: optimized),
+            name: "Tensors",
+            dependencies: ["CKernels", "COpenBLAS", "COneDNN"],
+            swiftSettings: optimized
+        ),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels"]),
 
         // Text to token ids and back; prompt templates.
         .target(name: "Tokenizers", dependencies: ["CPCRE2"], swiftSettings: optimized),
         .testTarget(
-            name: "TokenizersTests", dependencies: ["Tokenizers"],
-            resources: [.copy("Fixtures")]),
+            name: "TokenizersTests",
+            dependencies: ["Tokenizers"],
+            resources: [.copy("Fixtures")]
+        ),
 
         // Architectures, their weights (safetensors, GGUF), generation, export.
         .target(name: "Models", dependencies: ["Tensors", "CKernels"], swiftSettings: optimized),
         .testTarget(
-            name: "ModelsTests", dependencies: ["Models", "Tensors", "CKernels"],
-            resources: [.copy("Fixtures")]),
+            name: "ModelsTests",
+            dependencies: ["Models", "Tensors", "CKernels"],
+            resources: [.copy("Fixtures")]
+        ),
 
         // The shard format: writer, reader, codecs, manifest, verification, streaming.
         .target(
@@ -59,19 +72,28 @@ let package = Package(
             dependencies: [
                 "CHDF5", "CLZ4", "CKernels", .product(name: "Crypto", package: "swift-crypto"),
             ],
-            swiftSettings: optimized),
+            swiftSettings: optimized
+        ),
         .testTarget(name: "CacheTests", dependencies: ["Cache"], resources: [.copy("Fixtures")]),
 
         // Dataset -> tokens -> teacher -> shards.
         .target(name: "Extract", dependencies: ["Cache", "Models", "Tokenizers", "Tensors"]),
-        .testTarget(name: "ExtractTests", dependencies: ["Extract"]),
+        .testTarget(
+            name: "ExtractTests",
+            dependencies: ["Extract", "Cache", "Models", "Tensors", "Tokenizers", "TestSupport"]
+        ),
 
         // Shards -> student. Never imports Extract: training needs no teacher.
         .target(
-            name: "Distill", dependencies: ["Cache", "Models", "Tokenizers", "Tensors", "CKernels"],
-            swiftSettings: optimized),
+            name: "Distill",
+            dependencies: ["Cache", "Models", "Tokenizers", "Tensors", "CKernels"],
+            swiftSettings: optimized
+        ),
         .testTarget(
-            name: "DistillTests", dependencies: ["Distill"], resources: [.copy("Fixtures")]),
+            name: "DistillTests",
+            dependencies: ["Distill", "Cache", "Models", "Tensors", "Tokenizers"],
+            resources: [.copy("Fixtures")]
+        ),
 
         // The command line: parse, call, print.
         .executableTarget(
@@ -80,8 +102,19 @@ let package = Package(
                 "Extract", "Distill", "Yams",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
-            ]),
-        .testTarget(name: "RetortTests", dependencies: ["retort", "Extract", "Distill"]),
+            ]
+        ),
+        .testTarget(
+            name: "RetortTests",
+            dependencies: ["retort", "Cache", "Distill", "Models", "TestSupport"]
+        ),
+
+        // A tiny teacher and its data, for tests that run the whole way.
+        .target(
+            name: "TestSupport",
+            dependencies: ["Models", "Tensors", "Tokenizers"],
+            path: "Tests/TestSupport"
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

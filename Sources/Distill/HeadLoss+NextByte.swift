@@ -2,7 +2,7 @@ import CKernels
 import Tensors
 
 extension HeadLoss {
-    /// Cross-entropy over rows (summed) and the distribution of the next byte at each, (n, 257).
+    /// Cross-entropy over rows (summed) and the distribution of the next byte at each, (n, 513).
     func nextBytes(
         _ side: SupervisedRows,
         _ head: HeadProduct,

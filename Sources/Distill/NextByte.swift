@@ -1,22 +1,29 @@
 import Foundation
 import Tokenizers
 
-/// The 257 outcomes by which models with any two vocabularies can be compared: the first byte of the
+/// The 513 outcomes by which models with any two vocabularies can be compared: the first byte of the
 /// next token, or the end of the sequence.
+///
+/// Most tokens begin with a space, which says little. So a space counts together with the byte after it:
+/// " t" and " s" are two outcomes, and a token that is a space alone is a third.
 struct NextByteBuckets {
-    /// Buckets that count: 256 bytes and the end.
-    static let count = 257
+    /// Buckets that count: 256 bytes, 256 bytes after a space, and the end.
+    static let count = 513
+    /// The bucket of the end of the sequence.
+    static let end = 512
     /// Where the rest goes: special tokens other than the end, and ids without text.
-    static let dropped = 257
+    static let dropped = 513
     /// The bucket of each token id.
     let bucketOfToken: [UInt16]
 
     /// - Parameter vocabulary: Rows of the head, which may be more than the tokenizer has tokens.
     init(_ tokenizer: Tokenizer, vocabulary: Int) {
+        let space: UInt8 = 0x20
         bucketOfToken = (0..<UInt32(vocabulary)).map { id in
-            if id == tokenizer.endOfSequence { return 256 }
-            guard let first = tokenizer.bytes(of: id).first else { return UInt16(Self.dropped) }
-            return UInt16(first)
+            if id == tokenizer.endOfSequence { return UInt16(Self.end) }
+            let bytes = tokenizer.bytes(of: id)
+            guard let first = bytes.first else { return UInt16(Self.dropped) }
+            return first == space && bytes.count > 1 ? 256 + UInt16(bytes[1]) : UInt16(first)
         }
     }
 

@@ -37,6 +37,7 @@ public struct Generator {
     ///     empty answer.
     ///   - stop: The tokens that end an answer; they are not part of it.
     ///   - streams: Which random numbers each prompt gets; its index when not given.
+    ///   - shouldStop: Asked before every token; true leaves the unfinished answers empty.
     ///   - progress: Called with every finished prompt's index, its answer, and whether it came to an
     ///     end by itself rather than by the limit.
     /// - Returns: The answers in the order of the prompts.
@@ -46,6 +47,7 @@ public struct Generator {
         options: SamplingOptions,
         stop: Set<UInt32>,
         streams: [UInt64]? = nil,
+        shouldStop: () -> Bool = { false },
         progress: (_ index: Int, _ answer: [UInt32], _ ended: Bool) -> Void = { _, _, _ in }
     ) -> [[UInt32]] {
         var answers = [[UInt32]](repeating: [], count: prompts.count)
@@ -81,7 +83,7 @@ public struct Generator {
             return going
         }
 
-        while waiting < prompts.count || !active.isEmpty {
+        while !shouldStop(), waiting < prompts.count || !active.isEmpty {
             // New prompts come in groups: a prefill of one short prompt wastes a pass over the weights.
             if waiting < prompts.count, active.isEmpty || free.count * 4 >= slots {
                 var starting: [Sequence] = []

@@ -2,6 +2,7 @@ import Cache
 import Extract
 import Foundation
 import Models
+import TestSupport
 import Testing
 
 @Suite("Extraction of bad input")

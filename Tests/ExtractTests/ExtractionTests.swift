@@ -3,6 +3,7 @@ import Extract
 import Foundation
 import Models
 import Tensors
+import TestSupport
 import Testing
 import Tokenizers
 

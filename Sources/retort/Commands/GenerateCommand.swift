@@ -132,7 +132,8 @@ struct GenerateCommand: ParsableCommand {
                 indices.map { prompts[$0] },
                 options: options,
                 stop: stopTokens(tokenizer),
-                streams: indices.map { UInt64($0) + UInt64(attempt) << 32 }
+                streams: indices.map { UInt64($0) + UInt64(attempt) << 32 },
+                shouldStop: { Signals.shouldStop }
             ) { index, answer, ended in
                 do {
                     try answers.add(

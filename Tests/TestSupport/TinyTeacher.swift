@@ -1,55 +1,49 @@
 import Foundation
+import Models
 import Tensors
 import Tokenizers
 
-@testable import Models
-
 /// A random Llama of a few thousand weights with a tokenizer of its own, as a Hugging Face directory.
-enum TinyTeacher {
-    static let sentences = [
+public enum TinyTeacher {
+    /// What datasets for it are made of.
+    public static let sentences = [
         "What is the capital of France?", "Name three colours of autumn leaves.",
         "Explain why the sea is salty.", "Write one line about rain.", "How do bees make honey?",
     ]
 
     /// - Returns: The directory, inside `folder`.
-    static func make(in folder: URL, positions: Int = 128) throws -> URL {
+    public static func make(in folder: URL) throws -> URL {
         let directory = folder.appendingPathComponent("teacher")
-        let template = try PromptTemplate.named("chatml")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         let tokenizer = try BPETrainer.train(
             texts: sentences,
             vocabularySize: 300,
-            specialTokens: ["<|end|>"] + template.specialTokens,
+            specialTokens: ["<|end|>"] + PromptTemplate.named("chatml").specialTokens,
             endOfSequence: "<|end|>"
         )
-        var configuration = ModelConfiguration(
-            modelType: "llama",
-            hiddenSize: 24,
-            layerCount: 3,
-            headCount: 4,
-            keyValueHeadCount: 2,
-            headSize: 6,
-            intermediateSize: 40,
-            vocabularySize: tokenizer.vocabularySize,
-            maxPositions: positions,
-            normEpsilon: 1e-5,
-            tiesEmbeddings: true
-        )
-        configuration.endOfSequence = tokenizer.endOfSequence.map { Int($0) }
-        let model = try TransformerModel.random(configuration, seed: 5)
+        try tokenizer.write(to: directory)
+        let config: [String: Any] = [
+            "model_type": "llama", "hidden_size": 24, "num_hidden_layers": 3,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 6,
+            "intermediate_size": 40, "vocab_size": tokenizer.vocabularySize,
+            "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
+            "eos_token_id": tokenizer.endOfSequence.map { Int($0) } ?? 0,
+        ]
+        let url = directory.appendingPathComponent("config.json")
+        try JSONSerialization.data(withJSONObject: config).write(to: url)
+        let model = try TransformerModel.random(ModelConfiguration(contentsOf: url), seed: 5)
         // Weights larger than a trained model's start, so that rows differ visibly.
         for parameter in model.parameters where parameter.decays {
             for row in 0..<parameter.value.rows {
                 for column in 0..<parameter.value.columns { parameter.value[row, column] *= 10 }
             }
         }
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         try exportHuggingFace(model, to: directory)
-        try tokenizer.write(to: directory)
         return directory
     }
 
     /// A dataset file with `count` examples, every fifth held out.
-    static func dataset(in folder: URL, count: Int = 12) throws -> URL {
+    public static func dataset(in folder: URL, count: Int = 12) throws -> URL {
         let url = folder.appendingPathComponent("data.jsonl")
         var text = ""
         for index in 0..<count {
@@ -67,9 +61,9 @@ enum TinyTeacher {
 }
 
 /// Runs a test in a new directory that is taken away afterwards.
-func withFolder<Result>(_ body: (URL) throws -> Result) throws -> Result {
+public func withFolder<Result>(_ body: (URL) throws -> Result) throws -> Result {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
-        "retort-extract-\(UUID().uuidString)"
+        "retort-test-\(UUID().uuidString)"
     )
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }

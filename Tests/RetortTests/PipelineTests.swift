@@ -1,0 +1,198 @@
+import Cache
+import Distill
+import Foundation
+import Models
+import TestSupport
+import Testing
+
+/// A pipeline over a tiny random teacher, as a file in a folder.
+private func writePipeline(
+    in folder: URL,
+    examples: Int = 40,
+    steps: Int = 6,
+    student: String,
+    runs: String = "{sft: {criterion: sft}, dskd: {criterion: dskd_cma}}"
+) throws {
+    _ = try TinyTeacher.make(in: folder)
+    _ = try TinyTeacher.dataset(in: folder, count: examples)
+    let text = """
+        output: run
+        seed: 3
+        extract:
+          teacher: teacher
+          data: data.jsonl
+          max_length: 96
+          max_prompt_length: 48
+          top_k: 5
+          block_tokens: 200
+          shard_mib: 1
+        student: \(student)
+        distill:
+          steps: \(steps)
+          batch_examples: 4
+          learning_rate: 1e-3
+          warmup_steps: 2
+          max_length: 96
+          max_prompt_length: 48
+          checkpoint_every: 2
+          runs: \(runs)
+        eval:
+          max_new_tokens: 6
+        """
+    try Data(text.utf8).write(to: folder.appendingPathComponent("pipeline.yaml"))
+}
+
+private let freshStudent =
+    "{new: {vocabulary: 290, hidden_size: 16, layers: 2, heads: 2, positions: 96}}"
+
+private func weights(_ folder: URL, _ run: String) throws -> String {
+    try #require(DoneRecord.read(folder.appendingPathComponent("run/\(run)"))).weightsSHA256
+}
+
+private func cacheFiles(_ folder: URL) throws -> [String] {
+    let reader = try CacheReader(directory: folder.appendingPathComponent("run/cache"))
+    return reader.manifest.files.map { "\($0.path) \($0.sha256)" }.sorted()
+}
+
+@Suite("A whole pipeline", .serialized)
+struct PipelineTests {
+    private let run = ["run", "pipeline.yaml"]
+
+    @Test("extracts, trains and evaluates; again it does nothing, and without the teacher the same")
+    func endToEnd() throws {
+        try withFolder { folder in
+            try writePipeline(in: folder, student: freshStudent)
+            let first = try RetortProcess.run(run, in: folder)
+            #expect(first.code == 0, "\(first.errors)")
+            #expect(first.output.contains("KL next byte"))
+            let sft = try weights(folder, "sft")
+            let dskd = try weights(folder, "dskd")
+            #expect(sft != dskd)
+            for path in [
+                "cache/manifest.json", "cache/shards/00000.h5", "sft/student/model.safetensors",
+                "dskd/student/tokenizer.json", "dskd/metrics.jsonl", "eval.json", "log.txt",
+            ] {
+                let file = folder.appendingPathComponent("run/\(path)")
+                #expect(FileManager.default.fileExists(atPath: file.path), "\(path)")
+            }
+            let student = folder.appendingPathComponent("run/dskd/student")
+            #expect(try Checkpoint(student).model().configuration.modelType == "gpt2")
+            let metrics = try Data(
+                contentsOf: folder.appendingPathComponent("run/dskd/metrics.jsonl")
+            )
+
+            let again = try RetortProcess.run(run, in: folder)
+            #expect(again.code == 0 && again.output == first.output)
+            #expect(again.errors.contains("eval.json is up to date"))
+
+            // Training opens no teacher weights: with the teacher gone, every loss is the same.
+            try FileManager.default.removeItem(at: folder.appendingPathComponent("teacher"))
+            for name in ["sft", "dskd", "eval.json"] {
+                try FileManager.default.removeItem(at: folder.appendingPathComponent("run/\(name)"))
+            }
+            let gone = try RetortProcess.run(run, in: folder)
+            #expect(gone.code == 0, "\(gone.errors)")
+            #expect(try weights(folder, "sft") == sft && weights(folder, "dskd") == dskd)
+            let repeated = try Data(
+                contentsOf: folder.appendingPathComponent("run/dskd/metrics.jsonl")
+            )
+            #expect(try losses(repeated) == losses(metrics))
+            #expect(gone.output == first.output)
+        }
+    }
+
+    private func losses(_ metrics: Data) throws -> [[String: Double]] {
+        try metrics.split(separator: 0x0A).map { line in
+            let object = try JSONSerialization.jsonObject(with: Data(line)) as? [String: Any]
+            return try #require(object?["losses"] as? [String: Double])
+        }
+    }
+
+    @Test("a student pruned from the teacher is distilled in the teacher's vocabulary")
+    func sameVocabulary() throws {
+        try withFolder { folder in
+            try writePipeline(
+                in: folder,
+                student: "{prune: {layers: [0, 2]}}",
+                runs: "{dskd: {criterion: dskd}}"
+            )
+            let result = try RetortProcess.run(run, in: folder)
+            #expect(result.code == 0, "\(result.errors)")
+            let model = try Checkpoint(folder.appendingPathComponent("run/dskd/student")).model()
+            #expect(model.configuration.layerCount == 2)
+            let data = try Data(contentsOf: folder.appendingPathComponent("run/eval.json"))
+            let text = String(decoding: data, as: UTF8.self)
+            #expect(text.contains("\"kl\""), "one vocabulary has a KL over all of it")
+        }
+    }
+
+    @Test("killed in extraction and in training, it ends with the same files as a run left alone")
+    func kill() throws {
+        try withFolder { folder in
+            let whole = folder.appendingPathComponent("whole")
+            let killed = folder.appendingPathComponent("killed")
+            for place in [whole, killed] {
+                try FileManager.default.createDirectory(
+                    at: place,
+                    withIntermediateDirectories: true
+                )
+                try writePipeline(in: place, examples: 600, steps: 12, student: freshStudent)
+            }
+            #expect(try RetortProcess.run(run, in: whole).code == 0)
+            var kills = 0
+            for path in [
+                "run/cache/shards/00000.h5", "run/sft/checkpoints/step-000002",
+                "run/dskd/checkpoints",
+            ] {
+                let process = try RetortProcess(run, in: killed)
+                let file = killed.appendingPathComponent(path).path
+                while process.isRunning, !FileManager.default.fileExists(atPath: file) {
+                    usleep(500)
+                }
+                process.send(SIGKILL)
+                if try process.wait().code == 128 + SIGKILL { kills += 1 }
+            }
+            #expect(kills > 0, "the kills came too late to test anything")
+            let last = try RetortProcess.run(run, in: killed)
+            #expect(last.code == 0, "\(last.errors)")
+            #expect(try cacheFiles(killed) == cacheFiles(whole))
+            #expect(try weights(killed, "sft") == weights(whole, "sft"))
+            #expect(try weights(killed, "dskd") == weights(whole, "dskd"))
+        }
+    }
+
+    @Test("Ctrl-C in training saves a checkpoint, exits 75, and the next run goes on from it")
+    func interrupt() throws {
+        try withFolder { folder in
+            let whole = folder.appendingPathComponent("whole")
+            let stopped = folder.appendingPathComponent("stopped")
+            for place in [whole, stopped] {
+                try FileManager.default.createDirectory(
+                    at: place,
+                    withIntermediateDirectories: true
+                )
+                try writePipeline(
+                    in: place,
+                    steps: 400,
+                    student: freshStudent,
+                    runs: "{dskd: {criterion: dskd_cma, checkpoint_every: 0}}"
+                )
+            }
+            #expect(try RetortProcess.run(run, in: whole).code == 0)
+            let process = try RetortProcess(run, in: stopped)
+            let metrics = stopped.appendingPathComponent("run/dskd/metrics.jsonl").path
+            while process.isRunning,
+                (try? FileManager.default.attributesOfItem(atPath: metrics)[.size] as? Int) ?? 0
+                    == 0
+            {
+                usleep(500)
+            }
+            process.send(SIGINT)
+            let result = try process.wait()
+            #expect(result.code == 75, "\(result.errors)")
+            #expect(result.errors.contains("run the same command again"))
+            #expect(try RetortProcess.run(run, in: stopped).code == 0)
+            #expect(try weights(stopped, "dskd") == weights(whole, "dskd"))
+        }
+    }
+}
