@@ -60,13 +60,10 @@ seeds: setup teacher build ## the quick start's students once for each of SEEDS
 	    --set cache=$(RUN)/cache; \
 	done
 
-parity: ## hold the quick start's cache and students against transformers (needs Python)
-	$(PYTHON) reference/gguf_parity.py $(RUN)/cache $(MODEL)
-	@for student in $(RUN)/*/student; do \
-	  if [ -f "$$student/parity.safetensors" ]; then \
-	    $(PYTHON) reference/student_parity.py "$$student" || exit 1; \
-	  fi; \
-	done
+parity: build ## hold the quick start's cache and students against transformers (needs Python)
+	$(RETORT) model hidden $(MODEL) --cache $(RUN)/cache --records 32 --output $(RUN)/hidden.safetensors
+	$(PYTHON) reference/gguf_parity.py $(RUN)/cache $(MODEL) --hidden-f32 $(RUN)/hidden.safetensors
+	$(PYTHON) reference/student_parity.py $(RUN)
 
 goldens: ## make the golden files of the tests anew (needs Python)
 	$(PYTHON) reference/model_goldens.py

@@ -44,13 +44,14 @@ def records(cache, count):
                 count -= 1
                 tokens = slice(token_offsets[i], token_offsets[i + 1])
                 rows = slice(row_offsets[i], row_offsets[i + 1])
-                a, b, c = text_offsets[2 * i : 2 * i + 3]
+                # Prompt, input (empty here) and response end to end.
+                a, b, c, d = text_offsets[3 * i : 3 * i + 4]
                 record = {
                     "name": f"{path.name}[{i}]",
                     "tokens": shard["token_ids"][tokens].astype(numpy.int64),
                     "range": tuple(ranges[i].tolist()),
                     "prompt": shard["text/bytes"][a:b].tobytes().decode(),
-                    "response": shard["text/bytes"][b:c].tobytes().decode(),
+                    "response": shard["text/bytes"][c:d].tobytes().decode(),
                     "hidden": shard["hidden/final"][rows].astype(numpy.float32),
                 }
                 for name in ("topk_ids", "topk_logprobs", "log_partition"):

@@ -10,7 +10,7 @@ struct ModelCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model",
         abstract: "Make students and look at models.",
-        subcommands: [Info.self, New.self, Prune.self]
+        subcommands: [Info.self, New.self, Prune.self, Hidden.self]
     )
 
     /// What a model is.
