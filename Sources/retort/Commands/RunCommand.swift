@@ -42,7 +42,7 @@ struct RunCommand: ParsableCommand {
             return
         }
         let output = URL(fileURLWithPath: pipeline.output)
-        Console.log(to: output.appendingPathComponent("log.txt"))
+        try Console.log(to: output.appendingPathComponent("log.txt"))
         Console.say("\(pipeline.name): everything goes to \(pipeline.output)/")
         try extract(pipeline)
         try makeStudent(pipeline)

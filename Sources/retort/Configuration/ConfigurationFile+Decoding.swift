@@ -29,6 +29,13 @@ extension ConfigurationFile.Value {
             let data = try JSONSerialization.data(withJSONObject: try json())
             return try JSONDecoder().decode(type, from: data)
         } catch let error as DecodingError {
+            if case .dataCorrupted = error, let misfit = misfit(type) {
+                throw ConfigurationError(
+                    place: misfit.place,
+                    message: "\"\(section).\(misfit.key)\" is \(misfit.text): not a whole number",
+                    remedy: ""
+                )
+            }
             throw describe(error, section: section, place: place)
         }
     }
@@ -48,33 +55,30 @@ extension ConfigurationFile.Value {
         case .valueNotFound(_, let context):
             return wrongKind(context.codingPath, section, "it has no value")
         case .dataCorrupted(let context):
-            // Foundation names the number that does not fit, but not its key.
-            if let underlying = context.underlyingError, context.codingPath.isEmpty,
-                let culprit = scalar(in: "\(underlying)")
-            {
-                return ConfigurationError(
-                    place: culprit.value.place,
-                    message:
-                        "\"\(section).\(culprit.key)\" is \(culprit.text): not a whole number in range",
-                    remedy: ""
-                )
-            }
             return wrongKind(context.codingPath, section, context.debugDescription)
         @unknown default:
             return ConfigurationError(place: place, message: "\(error)", remedy: "")
         }
     }
 
-    /// The scalar below this value whose text occurs in a message.
-    private func scalar(in message: String) -> (key: String, text: String, value: Self)? {
+    /// The setting whose number does not fit its kind, as 1.5 does not fit a count: Foundation says that
+    /// there is one but not which, so each is tried with a number that fits everything.
+    private func misfit<T: Decodable>(_ type: T.Type) -> (key: String, text: String, place: String)?
+    {
         guard case .mapping(let entries, _) = self else { return nil }
         for (key, value) in entries {
-            if case .scalar(let text, _, _) = value, !text.isEmpty, message.contains("\"\(text)\"")
-            {
-                return (key, text, value)
+            guard case .scalar(let text, false, let place) = value, Self.number(text) is Double
+            else {
+                continue
             }
-            if let below = value.scalar(in: message) {
-                return ("\(key).\(below.key)", below.text, below.value)
+            let one = Self.mapping(
+                [(key, .scalar("1", isQuoted: false, place: place))],
+                place: place
+            )
+            if let data = try? JSONSerialization.data(withJSONObject: merging(one).json()),
+                (try? JSONDecoder().decode(type, from: data)) != nil
+            {
+                return (key, text, place)
             }
         }
         return nil

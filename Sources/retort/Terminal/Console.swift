@@ -1,48 +1,52 @@
 import Foundation
+import Logging
+import Synchronization
 
 /// What a person is told goes to standard error; what a program reads goes to standard output.
 enum Console {
     /// Whether standard error is a terminal, where lines may be drawn over.
     static let isTerminal = isatty(STDERR_FILENO) == 1
 
-    /// A copy of what was said, once a command has a run directory.
-    nonisolated(unsafe) private static var log: FileHandle?
+    /// Keeps what was said, once a command has a run directory.
+    private static let log = Mutex<Logger?>(nil)
 
     /// Copies what is said from now on to a file, at its end.
-    static func log(to url: URL) {
-        try? FileManager.default.createDirectory(
-            at: url.deletingLastPathComponent(),
-            withIntermediateDirectories: true
-        )
-        if !FileManager.default.fileExists(atPath: url.path) {
-            try? Data().write(to: url)
-        }
-        log = try? FileHandle(forWritingTo: url)
-        _ = try? log?.seekToEnd()
+    ///
+    /// - Throws: What the file system says when the file cannot be made.
+    static func log(to url: URL) throws {
+        let handler = try RunLog(url)
+        log.withLock { $0 = Logger(label: "retort") { _ in handler } }
     }
 
     /// One line for a person.
     static func say(_ text: String) {
-        write(text + "\n")
+        write(text + "\n", to: .standardError)
+        log.withLock { $0?.info("\(text)") }
     }
 
     /// One line about what went wrong.
     static func error(_ text: String) {
-        say("error: \(text)")
+        write("error: \(text)\n", to: .standardError)
+        log.withLock { $0?.error("\(text)") }
     }
 
     /// Text over the current line of a terminal. It is not logged.
     static func overwrite(_ text: String) {
-        FileHandle.standardError.write(Data("\r\u{1B}[2K\(text)".utf8))
+        write("\r\u{1B}[2K\(text)", to: .standardError)
+    }
+
+    /// Ends a line that was drawn over.
+    static func endLine() {
+        write("\n", to: .standardError)
     }
 
     /// A result, to standard output.
     static func print(_ text: String) {
-        FileHandle.standardOutput.write(Data((text + "\n").utf8))
+        write(text + "\n", to: .standardOutput)
     }
 
-    private static func write(_ text: String) {
-        FileHandle.standardError.write(Data(text.utf8))
-        try? log?.write(contentsOf: Data(text.utf8))
+    private static func write(_ text: String, to handle: FileHandle) {
+        // Throws when the other end is closed; there is nobody left to tell.
+        try? handle.write(contentsOf: Data(text.utf8))
     }
 }

@@ -47,7 +47,7 @@ final class ProgressLine {
 
     /// Ends the line, so that what follows starts on its own.
     func finish() {
-        if isOpen { Console.say("") }
+        if isOpen { Console.endLine() }
         isOpen = false
     }
 
