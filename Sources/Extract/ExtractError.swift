@@ -28,6 +28,6 @@ public struct ExtractError: Error, CustomStringConvertible, Sendable {
         self.remedy = remedy
     }
 
-    /// `place: message. remedy`
+    /// What is wrong, where, and what to do.
     public var description: String { "\(place): \(message). \(remedy)" }
 }

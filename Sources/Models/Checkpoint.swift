@@ -11,7 +11,9 @@ enum ArchitectureRegistry {
     }
 }
 
-/// A model on disk: a Hugging Face directory or a GGUF file. Weights are read when asked for.
+/// A model on disk: a Hugging Face directory or a GGUF file.
+///
+/// Weights are read when asked for.
 public final class Checkpoint: ParameterSource {
     /// The directory or file.
     public let url: URL

@@ -2,7 +2,9 @@ import Foundation
 import Tensors
 
 /// Writes a model as a Hugging Face directory that transformers loads: config.json and
-/// model.safetensors. Tokenizer files are the caller's to add.
+/// model.safetensors.
+///
+/// Tokenizer files are the caller's to add.
 ///
 /// - Parameters:
 ///   - directory: Made if it is not there; files of those names are replaced.

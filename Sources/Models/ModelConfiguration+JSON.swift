@@ -3,13 +3,13 @@ import Foundation
 /// config.json as Hugging Face writes it: the keys that the known architectures use.
 private struct ConfigFile: Decodable {
     struct Rope: Decodable {
-        var rope_theta: Double?
-        var rope_type: String?
+        var ropeTheta: Double?
+        var ropeType: String?
         var type: String?
         var factor: Double?
-        var low_freq_factor: Double?
-        var high_freq_factor: Double?
-        var original_max_position_embeddings: Int?
+        var lowFreqFactor: Double?
+        var highFreqFactor: Double?
+        var originalMaxPositionEmbeddings: Int?
     }
 
     /// Some configurations give one id, some a list.
@@ -26,34 +26,34 @@ private struct ConfigFile: Decodable {
         }
     }
 
-    var model_type: String?
-    var vocab_size: Int?
-    var eos_token_id: TokenID?
-    var bos_token_id: TokenID?
-    var tie_word_embeddings: Bool?
+    var modelType: String?
+    var vocabSize: Int?
+    var eosTokenId: TokenID?
+    var bosTokenId: TokenID?
+    var tieWordEmbeddings: Bool?
     // Llama
-    var hidden_size: Int?
-    var num_hidden_layers: Int?
-    var num_attention_heads: Int?
-    var num_key_value_heads: Int?
-    var head_dim: Int?
-    var intermediate_size: Int?
-    var max_position_embeddings: Int?
-    var rms_norm_eps: Double?
-    var rope_theta: Double?
-    var rope_scaling: Rope?
-    var rope_parameters: Rope?
-    var hidden_act: String?
-    var attention_bias: Bool?
-    var mlp_bias: Bool?
+    var hiddenSize: Int?
+    var numHiddenLayers: Int?
+    var numAttentionHeads: Int?
+    var numKeyValueHeads: Int?
+    var headDim: Int?
+    var intermediateSize: Int?
+    var maxPositionEmbeddings: Int?
+    var rmsNormEps: Double?
+    var ropeTheta: Double?
+    var ropeScaling: Rope?
+    var ropeParameters: Rope?
+    var hiddenAct: String?
+    var attentionBias: Bool?
+    var mlpBias: Bool?
     // GPT-2
-    var n_embd: Int?
-    var n_layer: Int?
-    var n_head: Int?
-    var n_positions: Int?
-    var n_inner: Int?
-    var layer_norm_epsilon: Double?
-    var activation_function: String?
+    var nEmbd: Int?
+    var nLayer: Int?
+    var nHead: Int?
+    var nPositions: Int?
+    var nInner: Int?
+    var layerNormEpsilon: Double?
+    var activationFunction: String?
 }
 
 extension ModelConfiguration {
@@ -72,7 +72,9 @@ extension ModelConfiguration {
         }
         let file: ConfigFile
         do {
-            file = try JSONDecoder().decode(ConfigFile.self, from: data)
+            let decoder = JSONDecoder()
+            decoder.keyDecodingStrategy = .convertFromSnakeCase
+            file = try decoder.decode(ConfigFile.self, from: data)
         } catch {
             throw ModelError(
                 .corrupt,
@@ -92,67 +94,67 @@ extension ModelConfiguration {
             }
             return value
         }
-        switch file.model_type {
+        switch file.modelType {
         case "llama":
-            try Self.refuse(path, file.hidden_act ?? "silu", ["silu"], "hidden_act")
-            try Self.refuse(path, "\(file.attention_bias ?? false)", ["false"], "attention_bias")
-            try Self.refuse(path, "\(file.mlp_bias ?? false)", ["false"], "mlp_bias")
-            let hidden = try need(file.hidden_size, "hidden_size")
-            let heads = try need(file.num_attention_heads, "num_attention_heads")
+            try Self.refuse(path, file.hiddenAct ?? "silu", ["silu"], "hidden_act")
+            try Self.refuse(path, "\(file.attentionBias ?? false)", ["false"], "attention_bias")
+            try Self.refuse(path, "\(file.mlpBias ?? false)", ["false"], "mlp_bias")
+            let hidden = try need(file.hiddenSize, "hidden_size")
+            let heads = try need(file.numAttentionHeads, "num_attention_heads")
             self.init(
                 modelType: "llama",
                 hiddenSize: hidden,
-                layerCount: try need(file.num_hidden_layers, "num_hidden_layers"),
+                layerCount: try need(file.numHiddenLayers, "num_hidden_layers"),
                 headCount: heads,
-                keyValueHeadCount: file.num_key_value_heads ?? heads,
-                headSize: file.head_dim ?? (heads > 0 ? hidden / heads : 0),
-                intermediateSize: try need(file.intermediate_size, "intermediate_size"),
-                vocabularySize: try need(file.vocab_size, "vocab_size"),
-                maxPositions: file.max_position_embeddings ?? 2048,
-                normEpsilon: Float(file.rms_norm_eps ?? 1e-6),
-                tiesEmbeddings: file.tie_word_embeddings ?? false
+                keyValueHeadCount: file.numKeyValueHeads ?? heads,
+                headSize: file.headDim ?? (heads > 0 ? hidden / heads : 0),
+                intermediateSize: try need(file.intermediateSize, "intermediate_size"),
+                vocabularySize: try need(file.vocabSize, "vocab_size"),
+                maxPositions: file.maxPositionEmbeddings ?? 2048,
+                normEpsilon: Float(file.rmsNormEps ?? 1e-6),
+                tiesEmbeddings: file.tieWordEmbeddings ?? false
             )
-            let rope = file.rope_parameters ?? file.rope_scaling
-            ropeTheta = Float(file.rope_theta ?? rope?.rope_theta ?? 10_000)
+            let rope = file.ropeParameters ?? file.ropeScaling
+            ropeTheta = Float(file.ropeTheta ?? rope?.ropeTheta ?? 10_000)
             if let rope {
-                let kind = rope.rope_type ?? rope.type ?? "default"
+                let kind = rope.ropeType ?? rope.type ?? "default"
                 try Self.refuse(path, kind, ["default", "llama3"], "rope_scaling.rope_type")
                 if kind == "llama3" {
                     ropeScaling = Llama3Scaling(
                         factor: Float(rope.factor ?? 8),
-                        lowFrequencyFactor: Float(rope.low_freq_factor ?? 1),
-                        highFrequencyFactor: Float(rope.high_freq_factor ?? 4),
-                        originalMaxPositions: rope.original_max_position_embeddings ?? 8192
+                        lowFrequencyFactor: Float(rope.lowFreqFactor ?? 1),
+                        highFrequencyFactor: Float(rope.highFreqFactor ?? 4),
+                        originalMaxPositions: rope.originalMaxPositionEmbeddings ?? 8192
                     )
                 }
             }
         case "gpt2":
             try Self.refuse(
                 path,
-                file.activation_function ?? "gelu_new",
+                file.activationFunction ?? "gelu_new",
                 ["gelu_new"],
                 "activation_function"
             )
-            let hidden = try need(file.n_embd, "n_embd")
-            let heads = try need(file.n_head, "n_head")
+            let hidden = try need(file.nEmbd, "n_embd")
+            let heads = try need(file.nHead, "n_head")
             self.init(
                 modelType: "gpt2",
                 hiddenSize: hidden,
-                layerCount: try need(file.n_layer, "n_layer"),
+                layerCount: try need(file.nLayer, "n_layer"),
                 headCount: heads,
                 keyValueHeadCount: heads,
                 headSize: heads > 0 ? hidden / heads : 0,
-                intermediateSize: file.n_inner ?? 4 * hidden,
-                vocabularySize: try need(file.vocab_size, "vocab_size"),
-                maxPositions: file.n_positions ?? 1024,
-                normEpsilon: Float(file.layer_norm_epsilon ?? 1e-5),
-                tiesEmbeddings: file.tie_word_embeddings ?? true
+                intermediateSize: file.nInner ?? 4 * hidden,
+                vocabularySize: try need(file.vocabSize, "vocab_size"),
+                maxPositions: file.nPositions ?? 1024,
+                normEpsilon: Float(file.layerNormEpsilon ?? 1e-5),
+                tiesEmbeddings: file.tieWordEmbeddings ?? true
             )
         default:
-            throw Self.unknownArchitecture(file.model_type ?? "(no model_type)", path)
+            throw Self.unknownArchitecture(file.modelType ?? "(no model_type)", path)
         }
-        endOfSequence = file.eos_token_id?.value
-        beginOfSequence = file.bos_token_id?.value
+        endOfSequence = file.eosTokenId?.value
+        beginOfSequence = file.bosTokenId?.value
         try validate(path)
     }
 

@@ -8,7 +8,7 @@ public final class Parameter: @unchecked Sendable {
     public let shape: [Int]
     /// The numbers; a vector is one row.
     public let value: Matrix
-    /// Same shape as `value`; gradients are added to it. Nil until training asks for it.
+    /// Where gradients are added up, of the shape of `value`; nil until training asks for it.
     public private(set) var gradient: Matrix?
     /// Whether weight decay applies: not to norms and biases.
     public var decays: Bool { shape.count > 1 }

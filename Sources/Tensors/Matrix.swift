@@ -1,4 +1,6 @@
-/// Memory for floats, aligned for the widest vectors. It lives as long as a matrix views it.
+/// Memory for floats, aligned for the widest vectors.
+///
+/// It lives as long as a matrix views it.
 final class AlignedStorage: Sendable {
     nonisolated(unsafe) let base: UnsafeMutablePointer<Float>
     private nonisolated(unsafe) let raw: UnsafeMutableRawPointer
@@ -103,7 +105,9 @@ public struct Matrix: @unchecked Sendable {
         )
     }
 
-    /// The same numbers seen with another shape. The rows must lie end to end.
+    /// The same numbers seen with another shape.
+    ///
+    /// The rows must lie end to end.
     public func reshaped(_ rows: Int, _ columns: Int) -> Matrix {
         precondition(isContiguous && rows * columns == count, "\(self.rows) x \(self.columns)")
         return Matrix(storage: storage, base: base, rows: rows, columns: columns, stride: columns)

@@ -1,6 +1,8 @@
 import COpenBLAS
 
-/// Single-precision matrix products by OpenBLAS. The one file that imports it.
+/// Single-precision matrix products by OpenBLAS.
+///
+/// The one file that imports it.
 private enum BLAS {
     /// OpenBLAS keeps a pool of its own; it is set once, to the number of threads we use ourselves.
     static let ready: Bool = {

@@ -2,7 +2,9 @@ import CKernels
 import COneDNN
 import Foundation
 
-/// The precision in which matrix products are computed. Sums are float32 in both.
+/// The precision in which matrix products are computed.
+///
+/// Sums are float32 in both.
 public enum ComputeType: String, Sendable, Codable, CaseIterable {
     /// float32 throughout (OpenBLAS).
     case f32
@@ -15,7 +17,9 @@ public enum ComputeType: String, Sendable, Codable, CaseIterable {
     public var available: ComputeType { self == .bf16 && !Self.hasBF16 ? .f32 : self }
 }
 
-/// The library's engine and stream. Calls go through one lock: its own threads do the work.
+/// The library's engine and stream.
+///
+/// Calls go through one lock: its own threads do the work.
 private final class OneDNN: @unchecked Sendable {
     static let shared = OneDNN()
     let engine: dnnl_engine_t

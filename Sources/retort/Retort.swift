@@ -1,7 +1,9 @@
 import ArgumentParser
 import Foundation
 
-/// The command line: parse, call, print. What the commands do lies in the other targets.
+/// The command line: parse, call, print.
+///
+/// What the commands do lies in the other targets.
 @main
 struct Retort: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -12,8 +12,11 @@ struct GeneratorTests {
             let hidden = model.hiddenStates(VarlenBatch([tokens]), tape: nil)
             let logits = Matrix(zeros: 1, model.configuration.vocabularySize)
             multiply(
-                hidden.slice(rows: (hidden.rows - 1)..<hidden.rows), model.outputHead.value,
-                transposeB: true, into: logits)
+                hidden.slice(rows: (hidden.rows - 1)..<hidden.rows),
+                model.outputHead.value,
+                transposeB: true,
+                into: logits
+            )
             let values = logits.values
             tokens.append(UInt32(values.indices.max { values[$0] < values[$1] } ?? 0))
         }
@@ -56,7 +59,10 @@ struct GeneratorTests {
         let prompts = Self.prompts(6)
         func sample(_ seed: UInt64, batch: Int) -> [[UInt32]] {
             Generator(model, batchSize: batch).generate(
-                prompts, options: SamplingOptions(maxNewTokens: 8, seed: seed), stop: [])
+                prompts,
+                options: SamplingOptions(maxNewTokens: 8, seed: seed),
+                stop: []
+            )
         }
         #expect(sample(1, batch: 6) == sample(1, batch: 2))
         #expect(sample(1, batch: 6) != sample(2, batch: 6))

@@ -12,7 +12,9 @@ struct ParityFixture {
     init(_ name: String) throws {
         let root = try #require(Bundle.module.resourceURL)
         directory = root.appendingPathComponent("Fixtures/parity/\(name)")
-        golden = try SafetensorsFile(path: directory.appendingPathComponent("golden.safetensors").path)
+        golden = try SafetensorsFile(
+            path: directory.appendingPathComponent("golden.safetensors").path
+        )
         let tokens = try golden.int64s("tokens").map { UInt32($0) }
         let offsets = try golden.int64s("offsets").map { Int($0) }
         batch = VarlenBatch(zip(offsets, offsets.dropFirst()).map { Array(tokens[$0..<$1]) })
@@ -22,8 +24,10 @@ struct ParityFixture {
         let info = try golden.requiredInfo(name)
         let columns = info.shape.last ?? 1
         return Matrix(
-            try golden.floats(name, expecting: info.shape), rows: info.elementCount / columns,
-            columns: columns)
+            try golden.floats(name, expecting: info.shape),
+            rows: info.elementCount / columns,
+            columns: columns
+        )
     }
 }
 
@@ -65,7 +69,9 @@ struct ParityTests {
             let scale = max(1, expected.values.map(abs).max() ?? 1)
             #expect(
                 largestDifference(gradient.reshaped(expected.rows, expected.columns), expected)
-                    < 1e-4 * scale, "\(parameter.name)")
+                    < 1e-4 * scale,
+                "\(parameter.name)"
+            )
         }
     }
 
@@ -98,7 +104,8 @@ struct ParityTests {
             let expected = (up - down) / Double(2 * h)
             #expect(
                 abs(Double(values[at]) - expected) < 0.02 * max(0.5, abs(expected)),
-                "\(parameter.name): \(values[at]) against \(expected)")
+                "\(parameter.name): \(values[at]) against \(expected)"
+            )
         }
     }
 
@@ -110,7 +117,9 @@ struct ParityTests {
         for index in 0..<fixture.batch.sequenceCount {
             let range = fixture.batch.offsets[index]..<fixture.batch.offsets[index + 1]
             let alone = model.hiddenStates(
-                VarlenBatch([Array(fixture.batch.tokens[range])]), tape: nil)
+                VarlenBatch([Array(fixture.batch.tokens[range])]),
+                tape: nil
+            )
             #expect(largestDifference(alone, all.slice(rows: range).copied()) < 1e-5)
         }
     }
@@ -119,7 +128,9 @@ struct ParityTests {
     func export(name: String) throws {
         let fixture = try ParityFixture(name)
         let model = try Checkpoint(fixture.directory).model()
-        let directory = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
+            UUID().uuidString
+        )
         defer { try? FileManager.default.removeItem(at: directory) }
         try exportHuggingFace(model, to: directory)
         let again = try Checkpoint(directory).model()

@@ -60,14 +60,29 @@ struct KernelTests {
     @Test("AdamW follows the published steps", arguments: sizes)
     func adamW(n: Int) {
         var weight = Self.values(n, "w")
-        var m = [Float](repeating: 0, count: n), v = m
+        var m = [Float](repeating: 0, count: n)
+        var v = m
         var expected = weight.map(Double.init)
-        var em = [Double](repeating: 0, count: n), ev = em
+        var em = [Double](repeating: 0, count: n)
+        var ev = em
         for step in 1...3 {
             let gradient = Self.values(n, "g\(step)")
             let (c1, c2) = (1 - pow(0.9, Double(step)), 1 - pow(0.999, Double(step)))
             ck_adamw(
-                &weight, gradient, &m, &v, n, 1e-2, 0.9, 0.999, 1e-8, 0.1, Float(c1), Float(c2), 0.5)
+                &weight,
+                gradient,
+                &m,
+                &v,
+                n,
+                1e-2,
+                0.9,
+                0.999,
+                1e-8,
+                0.1,
+                Float(c1),
+                Float(c2),
+                0.5
+            )
             for i in 0..<n {
                 let g = Double(gradient[i]) * 0.5
                 em[i] = 0.9 * em[i] + 0.1 * g
@@ -82,9 +97,14 @@ struct KernelTests {
 
     @Test("activations and their slopes agree with double", arguments: sizes)
     func activations(n: Int) {
-        let x = Self.values(n, "x", deviation: 3), up = Self.values(n, "up")
+        let x = Self.values(n, "x", deviation: 3)
+        let up = Self.values(n, "up")
         let d = Self.values(n, "d")
-        var silu = [Float](repeating: 0, count: n), gelu = silu, dGate = silu, dUp = silu, dx = silu
+        var silu = [Float](repeating: 0, count: n)
+        var gelu = silu
+        var dGate = silu
+        var dUp = silu
+        var dx = silu
         ck_silu_mul(x, up, &silu, n)
         ck_gelu_tanh(x, &gelu, n)
         ck_silu_mul_backward(x, up, d, &dGate, &dUp, n)

@@ -10,14 +10,17 @@ struct MatrixProductTests {
         return matrix
     }
 
-    static func reference(_ a: Matrix, _ b: Matrix, _ transposeA: Bool, _ transposeB: Bool) -> [Double] {
+    static func reference(_ a: Matrix, _ b: Matrix, _ transposeA: Bool, _ transposeB: Bool)
+        -> [Double]
+    {
         let m = transposeA ? a.columns : a.rows
         let k = transposeA ? a.rows : a.columns
         let n = transposeB ? b.rows : b.columns
         return (0..<(m * n)).map { index in
             let (i, j) = (index / n, index % n)
             return (0..<k).reduce(0.0) { sum, l in
-                sum + Double(transposeA ? a[l, i] : a[i, l]) * Double(transposeB ? b[j, l] : b[l, j])
+                sum + Double(transposeA ? a[l, i] : a[i, l])
+                    * Double(transposeB ? b[j, l] : b[l, j])
             }
         }
     }
@@ -48,7 +51,9 @@ struct MatrixProductTests {
 
     @Test(
         "packed weights give the product in f32 and, within rounding, in bf16",
-        arguments: ComputeType.allCases, [1, 5, 255, 256, 300])
+        arguments: ComputeType.allCases,
+        [1, 5, 255, 256, 300]
+    )
     func packed(compute: ComputeType, rows: Int) {
         let x = Self.random(rows, 48, "x")
         let weight = Self.random(33, 48, "w")
@@ -66,7 +71,8 @@ struct MatrixProductTests {
         let worst = expected.indices.map { index in
             max(
                 abs(Double(added[index]) - 2 - expected[index]),
-                abs(Double(plain[index]) - expected[index]))
+                abs(Double(plain[index]) - expected[index])
+            )
         }
         #expect(worst.max() ?? 1 < tolerance)
     }

@@ -6,7 +6,9 @@ public protocol ParameterSource {
     func parameter(_ name: String, _ shape: [Int], _ initial: InitialValues) throws -> Parameter
 }
 
-/// What a weight of a new model starts as. A checkpoint does not look at it.
+/// What a weight of a new model starts as.
+///
+/// A checkpoint does not look at it.
 public enum InitialValues: Sendable, Equatable {
     /// Normal with mean 0.
     case normal(Float)

@@ -1,8 +1,10 @@
 import CKernels
 import Tensors
 
-/// GPT-2 (Radford et al. 2019): pre-norm LayerNorm, learned positions, fused attention projection,
-/// tanh GELU, biases throughout. Its weights are Conv1D: [in, out].
+/// GPT-2 (Radford and others 2019): pre-norm LayerNorm, learned positions, fused attention
+/// projection, tanh GELU, biases throughout.
+///
+/// Its weights are Conv1D: [in, out].
 struct GPT2: Architecture {
     let configuration: ModelConfiguration
 

@@ -1,8 +1,10 @@
 import CKernels
 import Tensors
 
-/// Llama (Touvron et al. 2023) and its relatives: pre-norm RMSNorm, rotary positions, grouped
-/// queries, SwiGLU. No biases.
+/// Llama (Touvron and others 2023) and its relatives: pre-norm RMSNorm, rotary positions, grouped
+/// queries, SwiGLU.
+///
+/// No biases.
 struct Llama: Architecture {
     let configuration: ModelConfiguration
     private let rotary: Rotary

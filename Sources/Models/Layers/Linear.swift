@@ -25,7 +25,9 @@ final class Linear {
     var parameters: [Parameter] { [weight] + (bias.map { [$0] } ?? []) }
     var outputs: Int { layout == .outputsFirst ? weight.value.rows : weight.value.columns }
 
-    /// Makes the weight ready for many products. Call again after the weight has changed.
+    /// Makes the weight ready for many products.
+    ///
+    /// Call again after the weight has changed.
     func pack(_ compute: ComputeType) {
         packed =
             compute.available == .f32

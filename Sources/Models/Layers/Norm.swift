@@ -1,7 +1,7 @@
 import CKernels
 import Tensors
 
-/// Normalisation of each row: RMSNorm (Zhang and Sennrich 2019) or LayerNorm (Ba et al. 2016).
+/// Normalisation of each row: RMSNorm (Zhang and Sennrich 2019) or LayerNorm (Ba and others 2016).
 final class Norm {
     let weight: Parameter
     /// LayerNorm has one, RMSNorm does not.

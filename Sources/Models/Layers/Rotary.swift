@@ -2,7 +2,7 @@ import CKernels
 import Foundation
 import Tensors
 
-/// Rotary position embedding (Su et al. 2021), pairs (i, i + headSize/2) as in Hugging Face code.
+/// Rotary position embedding (Su and others 2021), pairs (i, i + headSize/2) as in Hugging Face code.
 final class Rotary: @unchecked Sendable {
     private let frequencies: [Double]
     private let lock = NSLock()

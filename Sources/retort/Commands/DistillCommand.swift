@@ -118,7 +118,7 @@ enum DistillStage {
         )
         let progress = ProgressLine(title, unit: "steps")
         var isFirst = true
-        let outcome = try trainer.run(shouldStop: { Signals.shouldStop }) { metrics in
+        func show(_ metrics: TrainingMetrics) {
             if isFirst { progress.start(at: Double(metrics.step - 1)) }
             isFirst = false
             let parts = ["total", "ce", "kd"].compactMap { name in
@@ -131,6 +131,9 @@ enum DistillStage {
                     + ProgressLine.count(metrics.tokensPerSecond) + " tokens/s"
             )
         }
+        let outcome = try trainer.run(shouldStop: { Signals.shouldStop }, progress: show)
+        let outcome = try trainer.run(shouldStop: { Signals.shouldStop }, progress: show)
+        let outcome = try trainer.run(shouldStop: { Signals.shouldStop }, progress: show)
         progress.finish()
         switch outcome {
         case .finished(let steps):

@@ -128,13 +128,7 @@ struct GenerateCommand: ParsableCommand {
         for start in stride(from: 0, to: missing.count, by: 4 * batch) {
             let indices = Array(missing[start..<min(missing.count, start + 4 * batch)])
             var failure: (any Error)?
-            generator.generate(
-                indices.map { prompts[$0] },
-                options: options,
-                stop: stopTokens(tokenizer),
-                streams: indices.map { UInt64($0) + UInt64(attempt) << 32 },
-                shouldStop: { Signals.shouldStop }
-            ) { index, answer, ended in
+            func keep(_ index: Int, _ answer: [UInt32], _ ended: Bool) {
                 do {
                     try answers.add(
                         indices[index],
@@ -146,6 +140,14 @@ struct GenerateCommand: ParsableCommand {
                 done += 1
                 progress.update(Double(done), of: Double(missing.count))
             }
+            generator.generate(
+                indices.map { prompts[$0] },
+                options: options,
+                stop: stopTokens(tokenizer),
+                streams: indices.map { UInt64($0) + UInt64(attempt) << 32 },
+                shouldStop: { Signals.shouldStop },
+                progress: keep
+            )
             if let failure { throw failure }
             if Signals.shouldStop {
                 throw Failure(

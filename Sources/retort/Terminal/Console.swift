@@ -30,7 +30,9 @@ enum Console {
         log.withLock { $0?.error("\(text)") }
     }
 
-    /// Text over the current line of a terminal. It is not logged.
+    /// Text over the current line of a terminal.
+    ///
+    /// It is not logged.
     static func overwrite(_ text: String) {
         write("\r\u{1B}[2K\(text)", to: .standardError)
     }

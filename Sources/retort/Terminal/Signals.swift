@@ -8,7 +8,9 @@ enum Signals {
     private static let stopRequests = Atomic<Int>(0)
     nonisolated(unsafe) private static var sources: [any DispatchSourceSignal] = []
 
-    /// Whether a stop was asked for. Long loops look at it.
+    /// Whether a stop was asked for.
+    ///
+    /// Long loops look at it.
     static var shouldStop: Bool { stopRequests.load(ordering: .relaxed) > 0 }
 
     static func install() {
