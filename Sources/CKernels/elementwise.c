@@ -10,10 +10,6 @@ CK_CLONES void ck_axpy(float *y, const float *x, float a, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] += a * x[i];
 }
 
-CK_CLONES void ck_scale(float *y, float a, size_t n) {
-    for (size_t i = 0; i < n; i++) y[i] *= a;
-}
-
 CK_CLONES void ck_add_bias(float *out, const float *bias, size_t rows, size_t n, size_t stride) {
     for (size_t r = 0; r < rows; r++) {
         float *restrict y = out + r * stride;
@@ -39,13 +35,6 @@ CK_INLINE float block_of_squares(const float *x, size_t n) {
     return s;
 }
 
-CK_INLINE float block_of_values(const float *x, size_t n) {
-#pragma clang fp reassociate(on)
-    float s = 0;
-    for (size_t i = 0; i < n; i++) s += x[i];
-    return s;
-}
-
 CK_CLONES double ck_sum_of_squares(const float *x, size_t n) {
     double total = 0;
     for (size_t i = 0; i < n; i += BLOCK) {
@@ -54,34 +43,32 @@ CK_CLONES double ck_sum_of_squares(const float *x, size_t n) {
     return total;
 }
 
-CK_CLONES double ck_sum_of_values(const float *x, size_t n) {
-    double total = 0;
-    for (size_t i = 0; i < n; i += BLOCK) {
-        total += block_of_values(x + i, n - i < BLOCK ? n - i : BLOCK);
-    }
-    return total;
-}
-
 CK_CLONES size_t ck_count_nonfinite(const float *x, size_t n) {
-    const uint32_t *bits = (const uint32_t *)x;
     size_t count = 0;
-    for (size_t i = 0; i < n; i++) count += (bits[i] & 0x7f800000u) == 0x7f800000u;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t u;
+        memcpy(&u, x + i, 4);
+        count += (u & 0x7F800000u) == 0x7F800000u;
+    }
     return count;
 }
 
-CK_CLONES void ck_to_bf16(const float *x, uint16_t *out, size_t n) {
-    const uint32_t *bits = (const uint32_t *)x;
+CK_CLONES void ck_to_bf16(const float *restrict x, uint16_t *restrict out, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        uint32_t b = bits[i];
-        uint32_t rounded = (b + 0x7fffu + ((b >> 16) & 1u)) >> 16;
-        uint32_t quiet_nan = (b >> 16) | 0x40u;
-        out[i] = (uint16_t)((b & 0x7fffffffu) > 0x7f800000u ? quiet_nan : rounded);
+        uint32_t u;
+        memcpy(&u, x + i, 4);
+        const uint32_t rounded = (u + 0x7FFFu + ((u >> 16) & 1u)) >> 16;
+        // Rounding a NaN could carry into infinity: keep it, quiet.
+        const uint32_t nan = (u >> 16) | 0x40u;
+        out[i] = (uint16_t)((u & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded);
     }
 }
 
-CK_CLONES void ck_from_bf16(const uint16_t *x, float *out, size_t n) {
-    uint32_t *bits = (uint32_t *)out;
-    for (size_t i = 0; i < n; i++) bits[i] = (uint32_t)x[i] << 16;
+CK_CLONES void ck_from_bf16(const uint16_t *restrict x, float *restrict out, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t u = (uint32_t)x[i] << 16;
+        memcpy(out + i, &u, 4);
+    }
 }
 
 CK_CLONES void ck_adamw(

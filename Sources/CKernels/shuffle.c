@@ -122,24 +122,6 @@ CK_CLONES void ck_bit_unshuffle(
     }
 }
 
-CK_CLONES void ck_f32_to_bf16(const float *restrict x, uint16_t *restrict out, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        uint32_t u;
-        memcpy(&u, x + i, 4);
-        const uint32_t rounded = (u + 0x7FFFu + ((u >> 16) & 1u)) >> 16;
-        // Rounding a NaN could carry into infinity: keep it, quiet.
-        const uint32_t nan = (u >> 16) | 0x40u;
-        out[i] = (uint16_t)((u & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded);
-    }
-}
-
-CK_CLONES void ck_bf16_to_f32(const uint16_t *restrict x, float *restrict out, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t u = (uint32_t)x[i] << 16;
-        memcpy(out + i, &u, 4);
-    }
-}
-
 CK_CLONES void ck_f32_to_f16(const float *restrict x, uint16_t *restrict out, size_t n) {
     for (size_t i = 0; i < n; i++) {
         uint32_t u;
@@ -179,16 +161,6 @@ CK_CLONES void ck_f16_to_f32(const uint16_t *restrict x, float *restrict out, si
         u |= (uint32_t)(x[i] & 0x8000u) << 16;
         memcpy(out + i, &u, 4);
     }
-}
-
-CK_CLONES size_t ck_count_not_finite(const float *x, size_t n) {
-    size_t count = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t u;
-        memcpy(&u, x + i, 4);
-        count += (u & 0x7F800000u) == 0x7F800000u;
-    }
-    return count;
 }
 
 /// One byte of CRC-32C at a time from a table of 16 (two half bytes): for machines without the

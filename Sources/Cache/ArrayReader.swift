@@ -113,7 +113,7 @@ final class ArrayReader {
         return [Float](unsafeUninitializedCapacity: half.count) { out, count in
             if let base = out.baseAddress {
                 if layout.type == .bf16 {
-                    ck_bf16_to_f32(half, base, half.count)
+                    ck_from_bf16(half, base, half.count)
                 } else {
                     ck_f16_to_f32(half, base, half.count)
                 }

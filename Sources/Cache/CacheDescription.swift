@@ -58,11 +58,36 @@ public struct CacheDescription: Codable, Sendable, Equatable {
         public var name: String
         /// SHA-256 of the file.
         public var sha256: String
+        /// SHA-256 over ids and splits of the examples, in order; empty where it is not known.
+        ///
+        /// The same file gives other examples under other field names or splits.
+        public var examplesSHA256: String
+
+        private enum CodingKeys: String, CodingKey {
+            case name, sha256, examplesSHA256
+        }
 
         /// A dataset of this name and content.
-        public init(name: String, sha256: String) {
+        public init(name: String, sha256: String, examplesSHA256: String = "") {
             self.name = name
             self.sha256 = sha256
+            self.examplesSHA256 = examplesSHA256
+        }
+
+        /// Caches made before `examplesSHA256` do not have it.
+        public init(from decoder: any Decoder) throws {
+            let c = try decoder.container(keyedBy: CodingKeys.self)
+            name = try c.decode(String.self, forKey: .name)
+            sha256 = try c.decode(String.self, forKey: .sha256)
+            examplesSHA256 = try c.decodeIfPresent(String.self, forKey: .examplesSHA256) ?? ""
+        }
+
+        /// Leaves out an empty `examplesSHA256`, so that the text of older manifests stays what it was.
+        public func encode(to encoder: any Encoder) throws {
+            var c = encoder.container(keyedBy: CodingKeys.self)
+            try c.encode(name, forKey: .name)
+            try c.encode(sha256, forKey: .sha256)
+            if !examplesSHA256.isEmpty { try c.encode(examplesSHA256, forKey: .examplesSHA256) }
         }
     }
 
@@ -133,6 +158,7 @@ public struct CacheDescription: Codable, Sendable, Equatable {
             "template": template,
             "dataset.name": dataset.name,
             "dataset.sha256": dataset.sha256,
+            "dataset.examplesSHA256": dataset.examplesSHA256,
             "maxPromptLength": "\(maxPromptLength)",
             "maxLength": "\(maxLength)",
             "topK": "\(topK)",

@@ -128,9 +128,9 @@ public struct CacheManifest: Codable, Sendable, Equatable {
             guard shard.index == i, shard.file.path == name else {
                 throw refuse("shard \(i) is listed as '\(shard.file.path)', not '\(name)'")
             }
-            guard shard.records >= 0, shard.rows >= 0, shard.tokens >= 0,
-                shard.splits.values.allSatisfy({ $0 >= 0 }),
-                shard.splits.values.reduce(0, { $0 &+ $1 }) == shard.records
+            let numbers = [shard.records, shard.rows, shard.tokens] + shard.splits.values
+            guard numbers.allSatisfy(Self.counts.contains),
+                shard.splits.values.reduce(0, +) == shard.records
             else { throw refuse("shard \(i) counts do not add up") }
         }
         guard shards.count == description.shardPlan.count else {
@@ -140,6 +140,10 @@ public struct CacheManifest: Codable, Sendable, Equatable {
             throw refuse("'\(teacher.path)' or '\(readme.path)' is not a name of the format")
         }
         for file in files {
+            let sizes = [file.bytes] + file.arrays.values.flatMap { [$0.raw, $0.stored] }
+            guard sizes.allSatisfy(Self.counts.contains) else {
+                throw refuse("the sizes of '\(file.path)' are out of bounds")
+            }
             var end = 0
             for range in file.dataRanges {
                 guard range.start >= end, range.end > range.start, range.end <= file.bytes else {
@@ -148,10 +152,28 @@ public struct CacheManifest: Codable, Sendable, Equatable {
                 end = range.end
             }
         }
-        let sizes = [description.teacher.hiddenSize, description.teacher.vocabularySize]
-        guard sizes.allSatisfy({ $0 > 0 && $0 <= 1 << 28 }), (0...65_536).contains(description.topK)
-        else { throw refuse("the teacher's sizes or top-k are out of bounds") }
+        for (name, value, bounds) in [
+            ("hiddenSize", description.teacher.hiddenSize, 1...(1 << 20)),
+            ("vocabularySize", description.teacher.vocabularySize, 1...(1 << 24)),
+            ("maxPromptLength", description.maxPromptLength, 1...(1 << 24)),
+            ("maxLength", description.maxLength, 1...(1 << 24)),
+            ("topK", description.topK, 0...(1 << 16)),
+        ] {
+            guard bounds.contains(value) else {
+                throw refuse(
+                    "\(name) is \(value), not \(bounds.lowerBound) to \(bounds.upperBound)"
+                )
+            }
+        }
+        guard description.shardPlan.allSatisfy(Self.counts.contains) else {
+            throw refuse("shardPlan is out of bounds")
+        }
     }
+
+    /// What a count of records, rows, tokens or bytes can be.
+    ///
+    /// Sums over all the shards that a manifest has room for stay far below 2^63.
+    private static let counts = 0...(1 << 40)
 }
 
 /// Names inside a cache's directory.

@@ -101,7 +101,7 @@ public struct CacheRecord: Sendable, Equatable {
         for (name, values) in [
             ("hidden", hidden), ("topKLogProbs", topKLogProbs), ("logPartition", logPartition),
         ] {
-            let bad = ck_count_not_finite(values, values.count)
+            let bad = ck_count_nonfinite(values, values.count)
             guard bad == 0 else { throw refuse("\(bad) values of \(name) are not finite") }
         }
     }

@@ -27,12 +27,14 @@ public final class ShardReader: @unchecked Sendable {
     private let rowOffsets: [Int]
     private let supervised: [UInt32]
     private let topK: Int
+    private let vocabularySize: Int
 
     /// Opens a shard: checks its hash, walks its structure, reads its small arrays.
     init(file: VerifiedFile, index: Int, description: CacheDescription, entry: ShardEntry?) throws {
         self.file = file
         path = file.path
         topK = description.topK
+        vocabularySize = description.teacher.vocabularySize
         let path = file.path
         let rowsLimit = entry.map { max($0.rows, $0.tokens, $0.records + 1) } ?? (1 << 32)
         let widest = max(description.teacher.hiddenSize, description.topK, 16)
@@ -121,7 +123,8 @@ public final class ShardReader: @unchecked Sendable {
 
     /// Record `i`, without the parts not asked for.
     ///
-    /// - Throws: `CacheError.corrupt` naming array and chunk when a checksum does not agree.
+    /// - Throws: `CacheError.corrupt` naming array and chunk when a checksum does not agree, or the
+    ///   record when it has a token id that the teacher's vocabulary has not.
     public func record(_ i: Int, hidden: Bool = true, logits: Bool = true) throws -> CacheRecord {
         precondition((0..<recordCount).contains(i), "record \(i) of \(recordCount)")
         lock.lock()
@@ -140,13 +143,24 @@ public final class ShardReader: @unchecked Sendable {
             supervised: first..<first + rows.count,
             hidden: []
         )
+        try requireTokens(record.tokenIDs, record: i)
         if hidden { record.hidden = try reader(ShardFormat.hidden).floats(rows: rows) }
         if logits && topK > 0 {
             record.topKIDs = try reader(ShardFormat.topKIDs).integers(rows: rows)
+            try requireTokens(record.topKIDs, record: i)
             record.topKLogProbs = try reader(ShardFormat.topKLogProbs).floats(rows: rows)
             record.logPartition = try reader(ShardFormat.logPartition).floats(rows: rows)
         }
         return record
+    }
+
+    /// Ids index rows of the teacher's tables, and a stranger's file may hold any.
+    private func requireTokens(_ ids: [UInt32], record: Int) throws {
+        guard let bad = ids.first(where: { Int($0) >= vocabularySize }) else { return }
+        throw CacheError.corrupt(
+            path,
+            "record \(record) has token id \(bad), but the teacher has \(vocabularySize) tokens"
+        )
     }
 
     private func text(_ i: Int) throws -> String {

@@ -61,7 +61,7 @@ public final class ShardWriter {
         let range = record.supervised
         add(ShardFormat.supervised, [UInt32(range.lowerBound), UInt32(range.upperBound)])
         add(ShardFormat.rowOffsets, [UInt64(rows)])
-        add(ShardFormat.hidden, halves(record.hidden, ck_f32_to_bf16))
+        add(ShardFormat.hidden, halves(record.hidden, ck_to_bf16))
         if writer.description.topK > 0 {
             add(ShardFormat.topKIDs, record.topKIDs)
             add(ShardFormat.topKLogProbs, halves(record.topKLogProbs, ck_f32_to_f16))

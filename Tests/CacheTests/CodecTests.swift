@@ -75,10 +75,10 @@ struct CodecTests {
             -0.0,
         ]
         var out = [UInt16](repeating: 0, count: x.count)
-        ck_f32_to_bf16(x, &out, x.count)
+        ck_to_bf16(x, &out, x.count)
         #expect(out == [0x3F80, 0xC020, 0x3F80, 0x3F82, 0x7F80, 0x7F80, 0x0001, 0, 0x8000])
         var nan = [UInt16](repeating: 0, count: 1)
-        ck_f32_to_bf16([Float(bitPattern: 0x7FFF_FFFF)], &nan, 1)
+        ck_to_bf16([Float(bitPattern: 0x7FFF_FFFF)], &nan, 1)
         #expect(nan[0] & 0x7F80 == 0x7F80 && nan[0] & 0x7F != 0)
     }
 

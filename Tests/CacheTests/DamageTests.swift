@@ -183,6 +183,78 @@ struct DamageTests {
         #expect(error.kind == .corrupt && error.path == url.path)
     }
 
+    @Test("token ids that the teacher's vocabulary has not are refused with path and record")
+    func foreignTokens() throws {
+        let scratch = try Scratch()
+        let sample = SampleCache()
+        try sample.write(to: scratch.url)
+        let records = sample.records(ofShard: 0)
+        let tokens = records[0].tokenIDs.max() ?? 0
+        let candidates = records[0].topKIDs.max() ?? 0
+        #expect(candidates > 0 && tokens > 0)
+        func read(vocabulary: UInt32, logits: Bool) throws {
+            try rewriteManifest(scratch.url) {
+                $0.description.teacher.vocabularySize = Int(vocabulary)
+            }
+            let shard = try CacheReader(directory: scratch.url).shard(0)
+            _ = try shard.record(0, logits: logits)
+        }
+        #expect(throws: Never.self) { try read(vocabulary: tokens + 1, logits: false) }
+        #expect(throws: Never.self) {
+            try read(vocabulary: max(tokens, candidates) + 1, logits: true)
+        }
+        for (vocabulary, logits) in [(tokens, false), (max(tokens, candidates), true)] {
+            let error = try #require(throws: CacheError.self) {
+                try read(vocabulary: vocabulary, logits: logits)
+            }
+            #expect(error.kind == .corrupt && error.path.hasSuffix("shards/00000.h5"))
+            #expect(error.message.contains("record 0 has token id \(vocabulary)"))
+        }
+    }
+
+    private func rewriteManifest(_ directory: URL, _ change: (inout CacheManifest) -> Void) throws {
+        let url = directory.appendingPathComponent(CacheManifest.fileName)
+        var manifest = try JSONDecoder().decode(CacheManifest.self, from: Data(contentsOf: url))
+        change(&manifest)
+        try Data(try manifest.encoded()).write(to: url)
+    }
+
+    static let wildNumbers: [@Sendable (inout CacheManifest) -> Void] = [
+        { $0.shards[0].records = -1 }, { $0.shards[0].rows = .max }, { $0.shards[1].tokens = .max },
+        { $0.shards[0].splits = ["a": .max, "b": .max] }, { $0.shards[0].splits["train"] = -1 },
+        { $0.shards[0].file.bytes = .max },
+        { $0.shards[0].file.arrays["split"] = ArrayBytes(raw: .max, stored: .min) },
+        { $0.description.maxLength = .max }, { $0.description.maxPromptLength = 0 },
+        { $0.description.topK = -1 }, { $0.description.teacher.hiddenSize = 1 << 21 },
+        { $0.description.teacher.vocabularySize = 0 }, { $0.description.shardPlan = [.max, .max] },
+    ]
+
+    @Test("numbers that no cache can have are refused", arguments: wildNumbers.indices)
+    func numbers(index: Int) throws {
+        let scratch = try Scratch()
+        try SampleCache().write(to: scratch.url)
+        try rewriteManifest(scratch.url, Self.wildNumbers[index])
+        let error = try #require(throws: CacheError.self) {
+            try CacheReader(directory: scratch.url)
+        }
+        #expect(error.kind == .corrupt && error.path.hasSuffix("manifest.json"))
+    }
+
+    @Test("a manifest without the examples' hash is read, and another hash is a difference")
+    func examplesHash() throws {
+        let scratch = try Scratch()
+        try SampleCache().write(to: scratch.url)
+        let url = scratch.url.appendingPathComponent(CacheManifest.fileName)
+        #expect(try !String(contentsOf: url, encoding: .utf8).contains("examplesSHA256"))
+        let old = try CacheReader(directory: scratch.url).manifest.description
+        try rewriteManifest(scratch.url) { $0.description.dataset.examplesSHA256 = "ef" }
+        let new = try CacheReader(directory: scratch.url).manifest.description
+        #expect(new.dataset.examplesSHA256 == "ef")
+        #expect(
+            new.differences(from: old) == ["dataset.examplesSHA256: ef here,  there"]
+        )
+    }
+
     @Test("a shard that is a symbolic link is refused")
     func link() throws {
         let scratch = try Scratch()

@@ -4,17 +4,16 @@
 
 void ck_add(float *y, const float *x, size_t n);                 // y += x
 void ck_axpy(float *y, const float *x, float a, size_t n);       // y += a x
-void ck_scale(float *y, float a, size_t n);                      // y *= a
 /// out (rows, n) = in (rows, n) + bias (n); `out` may be `in`.
 void ck_add_bias(float *out, const float *bias, size_t rows, size_t n, size_t stride);
 /// sums (n) += the sum over rows of x (rows, n) with `stride` floats between rows.
 void ck_column_sums(const float *x, float *sums, size_t rows, size_t n, size_t stride);
 double ck_sum_of_squares(const float *x, size_t n);
-double ck_sum_of_values(const float *x, size_t n);
 /// The number of values that are NaN or infinite.
 size_t ck_count_nonfinite(const float *x, size_t n);
-/// Round to nearest even; NaN stays NaN.
+/// out (n) = x (n) rounded to bf16, ties to even; a NaN stays a NaN.
 void ck_to_bf16(const float *x, uint16_t *out, size_t n);
+/// out (n) = x (n) bf16, exact.
 void ck_from_bf16(const uint16_t *x, float *out, size_t n);
 
 /// One AdamW step (Loshchilov and Hutter 2019, algorithm 2, as PyTorch computes it):

@@ -15,17 +15,10 @@ void ck_bit_shuffle(const uint8_t *x, uint8_t *out, uint8_t *scratch, size_t n, 
 /// The inverse of `ck_bit_shuffle`, same conditions.
 void ck_bit_unshuffle(const uint8_t *x, uint8_t *out, uint8_t *scratch, size_t n, size_t size);
 
-/// out (n) = x (n) rounded to bf16, ties to even; a NaN stays a NaN.
-void ck_f32_to_bf16(const float *x, uint16_t *out, size_t n);
-/// out (n) = x (n) bf16, exact.
-void ck_bf16_to_f32(const uint16_t *x, float *out, size_t n);
 /// out (n) = x (n) rounded to IEEE half, ties to even; too large becomes infinity.
 void ck_f32_to_f16(const float *x, uint16_t *out, size_t n);
 /// out (n) = x (n) IEEE half, exact.
 void ck_f16_to_f32(const uint16_t *x, float *out, size_t n);
-
-/// How many of x (n) are NaN or infinite.
-size_t ck_count_not_finite(const float *x, size_t n);
 
 /// CRC-32C (Castagnoli, reflected, as in iSCSI) of x (n bytes), continuing from `seed` (0 to begin).
 uint32_t ck_crc32c(uint32_t seed, const uint8_t *x, size_t n);
