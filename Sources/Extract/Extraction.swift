@@ -178,7 +178,12 @@ public final class Extraction {
             template: settings.template,
             dataset: .init(
                 name: URL(fileURLWithPath: settings.data).lastPathComponent,
-                sha256: dataset.sha256
+                sha256: dataset.sha256,
+                examplesSHA256: sha256(
+                    of: Data(
+                        examples.map { "\($0.example.id) \($0.example.split)\n" }.joined().utf8
+                    )
+                )
             ),
             maxPromptLength: settings.maxPromptLength,
             maxLength: settings.maxLength,
