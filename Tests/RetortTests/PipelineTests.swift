@@ -195,4 +195,49 @@ struct PipelineTests {
             #expect(try weights(stopped, "dskd") == weights(whole, "dskd"))
         }
     }
+
+    @Test("what was made with other settings is refused, not taken for what is asked")
+    func stale() throws {
+        try withFolder { folder in
+            try writePipeline(in: folder, steps: 2, student: freshStudent)
+            #expect(try RetortProcess.run(run, in: folder).code == 0)
+            func code(_ setting: String, _ words: String) throws -> Int32 {
+                let result = try RetortProcess.run(run + ["--set", setting], in: folder)
+                #expect(result.errors.contains(words), "\(result.errors)")
+                return result.code
+            }
+            #expect(try code("student.new.layers=1", "made with other settings") == 73)
+            #expect(try code("extract.top_k=4", "topK: 4 here, 5 there") == 65)
+            #expect(try code("distill.steps=3", "steps: 3 here, 2 there") == 65)
+            #expect(try code("eval.split=dev", "no split \"dev\"") == 64)
+            #expect(try code("distill.runs.sft.output=run/dskd", "two runs write to") == 64)
+            try FileManager.default.removeItem(at: folder.appendingPathComponent("teacher"))
+            #expect(try code("extract.top_k=4", "the teacher teacher is not here") == 65)
+        }
+    }
+
+    @Test("answers are gone on with only under the same options")
+    func generate() throws {
+        try withFolder { folder in
+            _ = try TinyTeacher.make(in: folder)
+            _ = try TinyTeacher.dataset(in: folder, count: 8)
+            let command = [
+                "generate", "--model", "teacher", "--prompts", "data.jsonl", "--output", "a.jsonl",
+                "--max-new-tokens", "4", "--temperature", "0",
+            ]
+            let first = try RetortProcess.run(command, in: folder)
+            #expect(first.code == 0, "\(first.errors)")
+            let output = folder.appendingPathComponent("a.jsonl")
+            let answers = try Data(contentsOf: output)
+            let partial = folder.appendingPathComponent("a.jsonl.partial")
+            #expect(!FileManager.default.fileExists(atPath: partial.path))
+            // Half a run, as a kill leaves it: its key, and a line that is cut off.
+            try Data("{\"key\":\"another\"}\n{\"index\":0,".utf8).write(to: partial)
+            let refused = try RetortProcess.run(command, in: folder)
+            #expect(refused.code == 73 && refused.errors.contains("a.jsonl.partial"))
+            try FileManager.default.removeItem(at: partial)
+            #expect(try RetortProcess.run(command, in: folder).code == 0)
+            #expect(try Data(contentsOf: output) == answers)
+        }
+    }
 }
