@@ -14,9 +14,14 @@ let optimized: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debu
 
 let package = Package(
     name: "retort",
-    products: [],
+    products: [
+        .executable(name: "retort", targets: ["retort"])
+    ],
     dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // MARK: C libraries of the system, each behind one module map.
@@ -47,8 +52,20 @@ let package = Package(
 
         // Text to token ids and back; prompt templates.
         .target(name: "Tokenizers", dependencies: ["CPCRE2"], swiftSettings: optimized),
+        .testTarget(
+            name: "TokenizersTests",
+            dependencies: ["Tokenizers"],
+            resources: [.copy("Fixtures")]
+        ),
+
         // Architectures, their weights (safetensors, GGUF), generation, export.
         .target(name: "Models", dependencies: ["Tensors", "CKernels"], swiftSettings: optimized),
+        .testTarget(
+            name: "ModelsTests",
+            dependencies: ["Models", "Tensors", "CKernels"],
+            resources: [.copy("Fixtures")]
+        ),
+
         // The shard format: writer, reader, codecs, manifest, verification, streaming.
         .target(
             name: "Cache",
@@ -58,6 +75,13 @@ let package = Package(
             swiftSettings: optimized
         ),
         .testTarget(name: "CacheTests", dependencies: ["Cache"], resources: [.copy("Fixtures")]),
+
+        // Dataset -> tokens -> teacher -> shards.
+        .target(name: "Extract", dependencies: ["Cache", "Models", "Tokenizers", "Tensors"]),
+        .testTarget(
+            name: "ExtractTests",
+            dependencies: ["Extract", "Cache", "Models", "Tensors", "Tokenizers", "TestSupport"]
+        ),
 
         // Shards -> student. Never imports Extract: training needs no teacher.
         .target(
@@ -71,6 +95,26 @@ let package = Package(
             resources: [.copy("Fixtures")]
         ),
 
+        // The command line: parse, call, print.
+        .executableTarget(
+            name: "retort",
+            dependencies: [
+                "Extract", "Distill", "Yams",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .testTarget(
+            name: "RetortTests",
+            dependencies: ["retort", "Cache", "Distill", "Models", "TestSupport"]
+        ),
+
+        // A tiny teacher and its data, for tests that run the whole way.
+        .target(
+            name: "TestSupport",
+            dependencies: ["Models", "Tensors", "Tokenizers"],
+            path: "Tests/TestSupport"
+        ),
     ],
     swiftLanguageModes: [.v6]
 )
