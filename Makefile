@@ -21,7 +21,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 quickstart: setup teacher build ## the whole job: set up, fetch the teacher, build, extract, distil, evaluate
-	$(RETORT) run $(PIPELINE)
+	$(RETORT) run $(PIPELINE) --set extract.teacher=$(MODEL) --set output=$(RUN)
 
 setup: ## install the system libraries that are missing
 	@scripts/setup.sh
@@ -54,11 +54,12 @@ data: teacher build ## make data/instructions.jsonl (takes the teacher a while)
 
 # The teacher runs once: the cache of the quick start serves every seed.
 seeds: setup teacher build ## the quick start's students once for each of SEEDS
-	$(RETORT) run $(PIPELINE)
+	$(RETORT) run $(PIPELINE) --set extract.teacher=$(MODEL) --set output=$(RUN)
 	set -e; for seed in $(SEEDS); do \
-	  $(RETORT) run $(PIPELINE) --set seed=$$seed --set output=runs/seeds/$$seed \
-	    --set cache=$(RUN)/cache; \
+	  $(RETORT) run $(PIPELINE) --set extract.teacher=$(MODEL) --set seed=$$seed \
+	    --set output=runs/seeds/$$seed --set cache=$(RUN)/cache; \
 	done
+	$(PYTHON) scripts/seed_table.py $(SEEDS:%=runs/seeds/%/eval.json)
 
 parity: build ## hold the quick start's cache and students against transformers (needs Python)
 	$(RETORT) model hidden $(MODEL) --cache $(RUN)/cache --records 32 --output $(RUN)/hidden.safetensors

@@ -28,7 +28,7 @@ public final class Extraction {
         public let duplicates: Int, withoutResponse: Int
         /// Tokens that the teacher reads and rows that are stored.
         public let tokens: Int, rows: Int
-        /// Shards in all, and those that are complete already.
+        /// Shards in all, and those whose files are there already.
         public let shards: Int, shardsDone: Int
         /// Bytes of the shards and of the teacher's tables before compression.
         public let bytes: Int
@@ -63,7 +63,6 @@ public final class Extraction {
         let tokenizer = try Tokenizer(checkpoint)
         guard
             let end = tokenizer.endOfSequence
-                ?? checkpoint.configuration.endOfSequence.map({ UInt32($0) })
         else {
             throw ExtractError(
                 .badData,
@@ -79,6 +78,14 @@ public final class Extraction {
                 "the tokenizer has \(tokenizer.vocabularySize) tokens, the model "
                     + "\(checkpoint.configuration.vocabularySize)",
                 remedy: "tokenizer and weights do not belong together"
+            )
+        }
+        guard settings.topK <= checkpoint.configuration.vocabularySize else {
+            throw ExtractError(
+                .badSetting,
+                "extract.top_k",
+                "\(settings.topK) of a vocabulary of \(checkpoint.configuration.vocabularySize)",
+                remedy: "Give no more than there are tokens"
             )
         }
         let longest = min(settings.maxLength, checkpoint.configuration.maxPositions)
@@ -120,11 +127,9 @@ public final class Extraction {
     }
 
     /// What a run would do.
-    public func forecast() throws -> Forecast {
-        forecast(shardsDone: try completedShards().count)
-    }
-
-    private func forecast(shardsDone done: Int) -> Forecast {
+    ///
+    /// Reads nothing but the names of the shards that are there, and writes nothing.
+    public func forecast() -> Forecast {
         let c = checkpoint.configuration
         let tokens = examples.reduce(0) { $0 + $1.tokenIDs.count }
         let rows = examples.reduce(0) { $0 + $1.supervised.count }
@@ -145,7 +150,7 @@ public final class Extraction {
             tokens: tokens,
             rows: rows,
             shards: plan.shards.count,
-            shardsDone: done,
+            shardsDone: plan.shards.indices.count { shardExists($0) },
             bytes: rows * (2 * c.hiddenSize + 6 * settings.topK + 4) + 4 * head,
             operations: 2 * (products + headProducts),
             memoryBytes: 4 * (2 * head + layer + block * 2 * c.hiddenSize)
@@ -153,14 +158,9 @@ public final class Extraction {
         )
     }
 
-    private func completedShards() throws -> Set<Int> {
-        let output = URL(fileURLWithPath: settings.output)
-        guard FileManager.default.fileExists(atPath: output.path) else { return [] }
-        return try CacheWriter(
-            directory: output,
-            description: description(),
-            plannedShards: plan.shards.count
-        ).completedShards
+    private func shardExists(_ index: Int) -> Bool {
+        let name = String(format: "%05d.h5", index)
+        return FileManager.default.fileExists(atPath: "\(settings.output)/shards/\(name)")
     }
 
     private func description() throws -> CacheDescription {
@@ -178,7 +178,12 @@ public final class Extraction {
             template: settings.template,
             dataset: .init(
                 name: URL(fileURLWithPath: settings.data).lastPathComponent,
-                sha256: dataset.sha256
+                sha256: dataset.sha256,
+                examplesSHA256: sha256(
+                    of: Data(
+                        examples.map { "\($0.example.id) \($0.example.split)\n" }.joined().utf8
+                    )
+                )
             ),
             maxPromptLength: settings.maxPromptLength,
             maxLength: settings.maxLength,
@@ -210,7 +215,7 @@ public final class Extraction {
             if !writer.hasTeacher { try writer.writeTeacher(try tables(teacher)) }
             try run(missing, teacher, writer, progress, shouldStop)
         }
-        let forecast = forecast(shardsDone: plan.shards.count)
+        let forecast = forecast()
         try writer.finish(counts: [
             "examples": examples.count, "tokens": forecast.tokens, "rows": forecast.rows,
             "prompts_cut": forecast.promptsCut, "examples_cut": forecast.examplesCut,
@@ -333,13 +338,15 @@ public final class Extraction {
     }
 }
 
-/// The SHA-256 of a GGUF file, or over those of a directory's weight files in order of name.
-func weightsFingerprint(_ url: URL) throws -> String {
+/// The SHA-256 of a GGUF file, or over those of a directory's weights and config.json by name.
+///
+/// - Throws: `CacheError` when a file cannot be read.
+public func weightsFingerprint(_ url: URL) throws -> String {
     var isDirectory: ObjCBool = false
     _ = FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory)
     guard isDirectory.boolValue else { return try sha256(of: url) }
     let names = try FileManager.default.contentsOfDirectory(atPath: url.path)
-        .filter { $0.hasSuffix(".safetensors") }.sorted()
+        .filter { $0.hasSuffix(".safetensors") || $0 == "config.json" }.sorted()
     let parts = try names.map { "\($0) \(try sha256(of: url.appendingPathComponent($0)))" }
     return sha256(of: Data(parts.joined(separator: "\n").utf8))
 }

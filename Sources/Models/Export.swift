@@ -17,6 +17,24 @@ public func exportHuggingFace(
 ) throws {
     do {
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+    } catch {
+        throw ModelError(
+            .io,
+            path: directory.path,
+            "the directory cannot be made: \(error)",
+            remedy: "Check free space and permissions"
+        )
+    }
+    try SafetensorsWriter.write(
+        model.parameters.map {
+            ($0.name, $0.shape, UnsafeBufferPointer(start: $0.value.base, count: $0.value.count))
+        },
+        type: type,
+        metadata: ["format": "pt"],
+        to: directory.appendingPathComponent("model.safetensors")
+    )
+    // Last, since a directory with a config.json is taken for a whole model.
+    do {
         let config = try JSONSerialization.data(
             withJSONObject: model.configuration.jsonObject(type: type),
             options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -30,12 +48,4 @@ public func exportHuggingFace(
             remedy: "Check free space and permissions"
         )
     }
-    try SafetensorsWriter.write(
-        model.parameters.map {
-            ($0.name, $0.shape, UnsafeBufferPointer(start: $0.value.base, count: $0.value.count))
-        },
-        type: type,
-        metadata: ["format": "pt"],
-        to: directory.appendingPathComponent("model.safetensors")
-    )
 }

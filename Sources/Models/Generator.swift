@@ -52,7 +52,8 @@ public struct Generator {
     ) -> [[UInt32]] {
         var answers = [[UInt32]](repeating: [], count: prompts.count)
         let longest = prompts.map(\.count).max() ?? 0
-        let capacity = min(model.configuration.maxPositions, longest + options.maxNewTokens)
+        let limit = model.configuration.maxPositions
+        let capacity = min(limit, longest + min(limit, options.maxNewTokens))
         let slots = min(slotCount, max(1, prompts.count))
         let cache = KeyValueCache(model.configuration, slots: slots, capacity: capacity)
         var free = Array((0..<slots).reversed())

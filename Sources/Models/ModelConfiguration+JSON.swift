@@ -54,6 +54,8 @@ private struct ConfigFile: Decodable {
     var nInner: Int?
     var layerNormEpsilon: Double?
     var activationFunction: String?
+    var scaleAttnWeights: Bool?
+    var scaleAttnByInverseLayerIdx: Bool?
 }
 
 extension ModelConfiguration {
@@ -135,6 +137,18 @@ extension ModelConfiguration {
                 ["gelu_new"],
                 "activation_function"
             )
+            try Self.refuse(
+                path,
+                "\(file.scaleAttnWeights ?? true)",
+                ["true"],
+                "scale_attn_weights"
+            )
+            try Self.refuse(
+                path,
+                "\(file.scaleAttnByInverseLayerIdx ?? false)",
+                ["false"],
+                "scale_attn_by_inverse_layer_idx"
+            )
             let hidden = try need(file.nEmbd, "n_embd")
             let heads = try need(file.nHead, "n_head")
             self.init(
@@ -144,7 +158,8 @@ extension ModelConfiguration {
                 headCount: heads,
                 keyValueHeadCount: heads,
                 headSize: heads > 0 ? hidden / heads : 0,
-                intermediateSize: file.nInner ?? 4 * hidden,
+                intermediateSize: file.nInner
+                    ?? hidden.multipliedReportingOverflow(by: 4).partialValue,
                 vocabularySize: try need(file.vocabSize, "vocab_size"),
                 maxPositions: file.nPositions ?? 1024,
                 normEpsilon: Float(file.layerNormEpsilon ?? 1e-5),

@@ -54,7 +54,7 @@ public struct ModelConfiguration: Sendable, Equatable {
             headCount: headCount,
             keyValueHeadCount: headCount,
             headSize: hiddenSize / headCount,
-            intermediateSize: 4 * hiddenSize,
+            intermediateSize: hiddenSize.multipliedReportingOverflow(by: 4).partialValue,
             vocabularySize: vocabularySize,
             maxPositions: maxPositions,
             normEpsilon: 1e-5,

@@ -145,7 +145,6 @@ public final class PackedWeights: @unchecked Sendable {
         library.lock.lock()
         var start = 0
         while start < x.rows {
-            // The tail is rounded up to a power of two's worth of primitives, not one for each size.
             let rows = min(Self.rowBlock, x.rows - start)
             run(
                 library,

@@ -1,5 +1,6 @@
 import Cache
 import Distill
+import Extract
 import Foundation
 import Models
 import Tensors
@@ -41,7 +42,7 @@ struct EvalSettings: Codable, Equatable {
     }
 
     func validate() throws {
-        guard limit ?? 1 > 0, maxNewTokens > 0, temperature >= 0 else {
+        guard limit ?? 1 > 0, (1...1_000_000).contains(maxNewTokens), temperature >= 0 else {
             throw ConfigurationError(
                 place: "eval",
                 message: "limit and max_new_tokens must be positive, temperature not "
@@ -88,8 +89,13 @@ enum EvalStage {
         options.split = settings.split
         options.limit = settings.limit
         options.batchExamples = 64
-        options.maxLength = reader.manifest.description.maxLength
-        options.maxPromptLength = reader.manifest.description.maxPromptLength
+        if let output {
+            // Before an hour of measuring: there must be a place for the result.
+            try FileManager.default.createDirectory(
+                at: output.deletingLastPathComponent(),
+                withIntermediateDirectories: true
+            )
+        }
         let evaluator = try Evaluator(
             reader,
             teacherTokenizer: try Evaluator.teacherTokenizer(of: reader),
@@ -100,9 +106,7 @@ enum EvalStage {
         for (name, path) in models {
             Console.say("eval: \(name)")
             try stopIfAsked()
-            let directory = URL(fileURLWithPath: path)
-            let model = try Checkpoint(directory).model()
-            let tokenizer = try Tokenizer(directory: directory)
+            let (model, tokenizer) = try ModelLoading.load(path)
             let template = try PromptTemplate.named(reader.manifest.description.template)
             reports.append(
                 try evaluator.evaluate(
@@ -115,7 +119,19 @@ enum EvalStage {
             )
         }
         let file = EvalFile(inputs: inputs, reports: reports)
-        if let output { try Data(jsonText(file).utf8).write(to: output, options: .atomic) }
+        for report in reports where report.cut + report.dropped > 0 {
+            Console.say(
+                "eval: \(report.name): \(report.cut) examples cut to the limits, \(report.dropped) "
+                    + "left out"
+            )
+        }
+        guard let output else { return file }
+        do {
+            try Data(jsonText(file).utf8).write(to: output, options: .atomic)
+        } catch {
+            Console.print(EvalReport.table(reports))
+            throw error
+        }
         return file
     }
 
@@ -147,13 +163,15 @@ enum EvalStage {
             maxNewTokens: settings.maxNewTokens,
             seed: settings.seed
         )
-        return Generator(model)
-            .generate(
-                encoded,
-                options: options,
-                stop: Set([tokenizer.endOfSequence].compactMap { $0 })
-            )
-            .map { tokenizer.decode($0).trimmed }
+        ModelLoading.warn(encoded, tooLongFor: model)
+        let answers = Generator(model).generate(
+            encoded,
+            options: options,
+            stop: ModelLoading.stopTokens(tokenizer),
+            shouldStop: { Signals.shouldStop }
+        )
+        try stopIfAsked()
+        return answers.map { tokenizer.decode($0).trimmed }
     }
 
     private static func inputs(
@@ -163,10 +181,9 @@ enum EvalStage {
     ) throws -> [String: String] {
         var inputs = ["cache": reader.manifest.checksum, "settings": try jsonText(settings)]
         for (name, path) in models {
-            let weights = URL(fileURLWithPath: path).appendingPathComponent("model.safetensors")
-            inputs["model \(name)"] =
-                FileManager.default.fileExists(atPath: weights.path)
-                ? try sha256(of: weights) : path
+            let url = URL(fileURLWithPath: path)
+            inputs["model \(name)"] = try weightsFingerprint(url)
+            inputs["tokenizer \(name)"] = try Tokenizer(Checkpoint(url)).fingerprint
         }
         return inputs
     }

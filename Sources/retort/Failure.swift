@@ -50,6 +50,9 @@ struct Failure: Error {
                 "\(place): \(error.localizedDescription)",
                 code: missing ? Code.missing : Code.inputOutput
             )
+        case let error as NSError
+        where error.domain == NSCocoaErrorDomain || error.domain == NSPOSIXErrorDomain:
+            self.init(error.localizedDescription, code: Code.inputOutput)
         default:
             return nil
         }

@@ -94,6 +94,8 @@ struct Pipeline {
             keys: EvalSettings.CodingKeys.allCases.map(\.rawValue),
             section: "eval"
         )
+        try extract.validate()
+        try eval.validate()
     }
 
     private static func student(
@@ -117,7 +119,8 @@ struct Pipeline {
                 keys: StudentSettings.New.CodingKeys.allCases.map(\.rawValue),
                 section: "student.new"
             )
-            if let seed { settings.seed = seed }
+            if let seed, inner["seed"] == nil { settings.seed = seed }
+            try settings.validate()
             return .new(settings)
         case "prune":
             return .prune(
@@ -154,12 +157,15 @@ struct Pipeline {
                 remedy: "give at least one, such as  runs: {dskd: {criterion: dskd_cma}}"
             )
         }
+        var outputs: Set<String> = []
         return try entries.map { name, own in
-            guard name.allSatisfy({ $0.isLetter || $0.isNumber || $0 == "-" || $0 == "_" }) else {
+            guard !name.isEmpty, !["cache", "student"].contains(name),
+                name.allSatisfy({ $0.isLetter || $0.isNumber || $0 == "-" || $0 == "_" })
+            else {
                 throw ConfigurationError(
                     place: own.place,
                     message: "the run's name \"\(name)\" is not a plain word",
-                    remedy: "use letters, digits, - and _"
+                    remedy: "use letters, digits, - and _; cache and student are taken"
                 )
             }
             let section = "distill.runs.\(name)"
@@ -170,8 +176,15 @@ struct Pipeline {
                 student: student,
                 section: section
             )
-            if let seed { settings.seed = seed }
+            if let seed, merged["seed"] == nil { settings.seed = seed }
             try settings.validate()
+            guard outputs.insert(settings.output).inserted else {
+                throw ConfigurationError(
+                    place: own.place,
+                    message: "two runs write to \(settings.output)",
+                    remedy: "leave out \"output\", or give each run its own"
+                )
+            }
             return (name, settings)
         }
     }

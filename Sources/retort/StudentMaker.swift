@@ -37,6 +37,30 @@ struct StudentSettings: Codable, Equatable {
             try set(.template, &template)
             try set(.seed, &seed)
         }
+
+        /// Refuses sizes that make no model, before anything is read.
+        func validate() throws {
+            _ = try PromptTemplate.named(template)
+            for (name, value, range) in [
+                ("vocabulary", vocabulary, 257...1_000_000),
+                ("hidden_size", hiddenSize, 1...65_536),
+                ("layers", layers, 1...1_024), ("heads", heads, 1...1_024),
+                ("positions", positions, 2...1_000_000),
+            ] where !range.contains(value) {
+                throw ConfigurationError(
+                    place: "student.new.\(name)",
+                    message: "\(value) is out of range",
+                    remedy: "give \(range.lowerBound) to \(range.upperBound)"
+                )
+            }
+            guard hiddenSize % heads == 0 else {
+                throw ConfigurationError(
+                    place: "student.new.heads",
+                    message: "\(heads) heads do not divide \(hiddenSize) channels",
+                    remedy: "make hidden_size a multiple of heads"
+                )
+            }
+        }
     }
 }
 
@@ -49,16 +73,15 @@ enum StudentMaker {
     ///   - output: Must not hold a model yet.
     static func new(texts: String, output: String, shape: StudentSettings.New) throws {
         try refuseExisting(output)
+        try shape.validate()
         let template = try PromptTemplate.named(shape.template)
-        guard shape.heads > 0, shape.hiddenSize > 0, shape.hiddenSize % shape.heads == 0 else {
-            throw ConfigurationError(
-                place: "student",
-                message: "\(shape.heads) heads do not divide \(shape.hiddenSize) "
-                    + "channels",
-                remedy: "make hidden_size a multiple of heads"
+        let training = try trainingTexts(texts)
+        guard training.contains(where: { !$0.isEmpty }) else {
+            throw Failure(
+                "\(texts): no training texts in it (split \"train\")",
+                code: Failure.Code.badData
             )
         }
-        let training = try trainingTexts(texts)
         Console.say(
             "student: training a tokenizer of \(shape.vocabulary) tokens on \(training.count) texts"
         )

@@ -139,6 +139,15 @@ struct ExtractionTests {
             let error = #expect(throws: CacheError.self) { try Extraction(settings).run() }
             #expect(error?.kind == .mismatch)
             #expect(error?.description.contains("topK") == true)
+            // As many examples, but others.
+            settings.topK = 5
+            settings.splits = ["train"]
+            settings.limit = 2
+            settings.output = folder.appendingPathComponent("some").path
+            try Extraction(settings).run()
+            settings.splits = ["held_out"]
+            let other = #expect(throws: CacheError.self) { try Extraction(settings).run() }
+            #expect(other?.kind == .mismatch)
         }
     }
 
@@ -149,7 +158,7 @@ struct ExtractionTests {
             settings.maxPromptLength = 6
             settings.maxLength = 12
             let extraction = try Extraction(settings)
-            let forecast = try extraction.forecast()
+            let forecast = extraction.forecast()
             #expect(forecast.promptsCut == 12 && forecast.examplesCut == 12)
             try extraction.run()
             for record in try records(settings.output).values {

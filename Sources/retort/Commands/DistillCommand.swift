@@ -85,12 +85,11 @@ enum DistillStage {
 
     private static func trainer(_ settings: DistillSettings) throws -> Trainer {
         let reader = try CacheReader(directory: URL(fileURLWithPath: settings.cache))
-        let student = URL(fileURLWithPath: settings.student.from)
-        let model = try Checkpoint(student).model()
+        let (model, tokenizer) = try ModelLoading.load(settings.student.from)
         return try Trainer(
             settings: settings,
             model: model,
-            tokenizer: try Tokenizer(directory: student),
+            tokenizer: tokenizer,
             cache: reader
         )
     }
@@ -131,8 +130,6 @@ enum DistillStage {
                     + ProgressLine.count(metrics.tokensPerSecond) + " tokens/s"
             )
         }
-        let outcome = try trainer.run(shouldStop: { Signals.shouldStop }, progress: show)
-        let outcome = try trainer.run(shouldStop: { Signals.shouldStop }, progress: show)
         let outcome = try trainer.run(shouldStop: { Signals.shouldStop }, progress: show)
         progress.finish()
         switch outcome {

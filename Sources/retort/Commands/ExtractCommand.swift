@@ -13,7 +13,7 @@ struct ExtractCommand: ParsableCommand {
             Examples:
               retort extract --set teacher=models/smollm2-135m-instruct.gguf \\
                 --set data=data/instructions.jsonl --set output=runs/cache
-              retort extract --config pipelines/quickstart.yaml --dry-run
+              retort extract --config pipelines/quickstart.yaml --set output=runs/cache --dry-run
 
             Settings: \(ExtractSettings.CodingKeys.allCases.map(\.rawValue).joined(separator: ", "))
             """
@@ -28,24 +28,19 @@ struct ExtractCommand: ParsableCommand {
             section: "extract"
         )
         let extraction = try Extraction(settings)
-        let forecast = try extraction.forecast()
         if options.isDryRun {
-            try ExtractStage.show(forecast, asJSON: options.isJSON)
+            try ExtractStage.show(extraction.forecast(), asJSON: options.isJSON)
             return
         }
-        try ExtractStage.run(extraction, forecast, settings)
-        if options.isJSON { try ExtractStage.show(try extraction.forecast(), asJSON: true) }
+        try ExtractStage.run(extraction, settings)
+        if options.isJSON { try ExtractStage.show(extraction.forecast(), asJSON: true) }
     }
 }
 
 /// Extraction with its progress and words, for `extract` and `run`.
 enum ExtractStage {
-    static func run(
-        _ extraction: Extraction,
-        _ forecast: Extraction.Forecast,
-        _ settings: ExtractSettings
-    ) throws {
-        Console.say(summary(forecast))
+    static func run(_ extraction: Extraction, _ settings: ExtractSettings) throws {
+        Console.say(summary(extraction.forecast()))
         let start = Date()
         let progress = ProgressLine("extract", unit: "tokens")
         defer { progress.finish() }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Cache
 import Extract
 import Foundation
 import Models
@@ -67,29 +68,31 @@ struct GenerateCommand: ParsableCommand {
     var completeOnly = false
 
     func validate() throws {
-        guard maxNewTokens > 0, batch > 0, attempts > 0, temperature >= 0, topK >= 0, topP > 0,
+        guard (1...1_000_000).contains(maxNewTokens), (1...4_096).contains(batch),
+            (1...100).contains(attempts), temperature >= 0, topK >= 0, topP > 0,
             topP <= 1
         else {
             throw ValidationError(
-                "--max-new-tokens, --batch and --attempts must be positive, --temperature and --top-k not "
-                    + "negative, --top-p above 0 and at most 1"
+                "--max-new-tokens must be 1 to 1,000,000, --batch 1 to 4,096, --attempts 1 to 100, "
+                    + "--temperature and --top-k not negative, --top-p above 0 and at most 1"
             )
         }
     }
 
     func run() throws {
         let lines = try PromptFile.read(prompts)
-        let checkpoint = try Checkpoint(URL(fileURLWithPath: model))
-        let tokenizer = try Tokenizer(checkpoint)
+        let key = try answerKey()
+        var answers = try AnswerFile(output, key: key)
+        let (loaded, tokenizer) = try ModelLoading.load(model)
         let template = try PromptTemplate.named(template)
         let encoded = try lines.map {
             try tokenizer.encode(template, prompt: $0.prompt, input: $0.input)
         }
-        var answers = AnswerFile(output)
         Console.say(
             "\(lines.count) prompts, \(answers.known.count) answered already; model \(model)"
         )
-        let generator = Generator(try checkpoint.model(), compute: compute, batchSize: batch)
+        ModelLoading.warn(encoded, tooLongFor: loaded)
+        let generator = Generator(loaded, compute: compute, batchSize: batch)
         for attempt in 0..<attempts {
             try answer(encoded, tokenizer, generator, attempt, &answers)
         }
@@ -143,9 +146,9 @@ struct GenerateCommand: ParsableCommand {
             generator.generate(
                 indices.map { prompts[$0] },
                 options: options,
-                stop: stopTokens(tokenizer),
+                stop: ModelLoading.stopTokens(tokenizer),
                 streams: indices.map { UInt64($0) + UInt64(attempt) << 32 },
-                shouldStop: { Signals.shouldStop },
+                shouldStop: { failure != nil || Signals.shouldStop },
                 progress: keep
             )
             if let failure { throw failure }
@@ -159,8 +162,15 @@ struct GenerateCommand: ParsableCommand {
         }
     }
 
-    private func stopTokens(_ tokenizer: Tokenizer) -> Set<UInt32> {
-        Set([tokenizer.endOfSequence, tokenizer.id(of: "<|im_end|>")].compactMap { $0 })
+    /// What the answers depend on: those of another model or other options are not gone on with.
+    private func answerKey() throws -> String {
+        let parts = [
+            try weightsFingerprint(URL(fileURLWithPath: model)),
+            try sha256(of: URL(fileURLWithPath: prompts)), template, "\(maxNewTokens)",
+            "\(temperature)", "\(topK)", "\(topP)", "\(noRepeatNgram)", "\(seed)",
+            compute.available.rawValue,
+        ]
+        return sha256(of: Data(parts.joined(separator: "\n").utf8))
     }
 }
 

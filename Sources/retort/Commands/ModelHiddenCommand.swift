@@ -50,6 +50,13 @@ extension ModelCommand {
                     code: Failure.Code.badData
                 )
             }
+            let limit = model.configuration.maxPositions
+            guard sequences.allSatisfy({ $0.count <= limit }) else {
+                throw Failure(
+                    "\(cache): records longer than the model's \(limit) positions",
+                    code: Failure.Code.badData
+                )
+            }
             let batch = VarlenBatch(sequences)
             let hidden = model.hiddenStates(batch, tape: nil)
             let tokens = batch.tokens.map { Int64($0) }

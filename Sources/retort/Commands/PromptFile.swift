@@ -53,16 +53,40 @@ struct AnswerFile {
     private let output: URL
     private let partial: URL
 
-    init(_ path: String) {
+    private struct Key: Codable {
+        let key: String
+    }
+
+    /// Takes up what an earlier run left.
+    ///
+    /// - Parameter key: What the answers depend on.
+    /// - Throws: `Failure` (73) when the answers that are there depend on something else, (74) when the
+    ///   file cannot be written.
+    init(_ path: String, key: String) throws {
         output = URL(fileURLWithPath: path)
         partial = URL(fileURLWithPath: path + ".partial")
-        for line in (try? Data(contentsOf: partial))?.split(separator: 0x0A) ?? [] {
-            // The last line of a killed run may be half a line: it is made again.
-            guard let answer = try? JSONDecoder().decode(Answer.self, from: Data(line)) else {
-                continue
+        var whole = (try? Data(contentsOf: partial)) ?? Data()
+        // The last line of a killed run may be half a line: it is made again.
+        whole = whole.prefix(through: whole.lastIndex(of: 0x0A) ?? whole.startIndex - 1)
+        let lines = whole.split(separator: 0x0A)
+        if let first = lines.first {
+            guard (try? JSONDecoder().decode(Key.self, from: Data(first)))?.key == key else {
+                throw Failure(
+                    "\(partial.path): answers of another model, other prompts or other options; remove "
+                        + "the file, or choose another output",
+                    code: Failure.Code.outputExists
+                )
             }
-            known[answer.index] = answer
+            for line in lines.dropFirst() {
+                guard let answer = try? JSONDecoder().decode(Answer.self, from: Data(line)) else {
+                    continue
+                }
+                known[answer.index] = answer
+            }
+        } else {
+            whole = try JSONEncoder().encode(Key(key: key)) + Data([0x0A])
         }
+        try whole.write(to: partial, options: .atomic)
     }
 
     /// The prompts that the given try has to answer: those without an answer that came to its end.
@@ -76,9 +100,6 @@ struct AnswerFile {
     mutating func add(_ index: Int, _ text: String, isComplete: Bool, attempt: Int) throws {
         let answer = Answer(index: index, text: text, isComplete: isComplete, attempt: attempt)
         known[index] = answer
-        if !FileManager.default.fileExists(atPath: partial.path) {
-            try Data().write(to: partial)
-        }
         let file = try FileHandle(forWritingTo: partial)
         defer { try? file.close() }
         try file.seekToEnd()

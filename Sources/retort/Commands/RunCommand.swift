@@ -45,7 +45,7 @@ struct RunCommand: ParsableCommand {
         try Console.log(to: output.appendingPathComponent("log.txt"))
         Console.say("\(pipeline.name): everything goes to \(pipeline.output)/")
         try extract(pipeline)
-        try makeStudent(pipeline)
+        try StudentStage.run(pipeline)
         for (name, settings) in pipeline.runs { try DistillStage.run(settings, title: name) }
         let evalURL = output.appendingPathComponent("eval.json")
         let result = try EvalStage.run(
@@ -65,42 +65,48 @@ struct RunCommand: ParsableCommand {
     private func extract(_ pipeline: Pipeline) throws {
         let settings = pipeline.extract
         if !FileManager.default.fileExists(atPath: settings.teacher),
-            (try? CacheReader(directory: URL(fileURLWithPath: settings.output))) != nil
+            let reader = try? CacheReader(directory: URL(fileURLWithPath: settings.output))
         {
+            try requireSame(settings, reader.manifest.description)
             Console.say(
                 "extract: the cache \(settings.output) is complete; the teacher is not here, and is "
                     + "not needed"
             )
-            return
+        } else {
+            try ExtractStage.run(try Extraction(settings), settings)
         }
-        let extraction = try Extraction(settings)
-        let forecast = try extraction.forecast()
-        try ExtractStage.run(extraction, forecast, settings)
+        let reader = try CacheReader(directory: URL(fileURLWithPath: settings.output))
+        guard reader.recordCount(split: pipeline.eval.split) > 0 else {
+            throw ConfigurationError(
+                place: "eval.split",
+                message: "the cache has no split \"\(pipeline.eval.split)\"",
+                remedy: "it has \(reader.manifest.splits.keys.sorted().joined(separator: ", "))"
+            )
+        }
     }
 
-    private func makeStudent(_ pipeline: Pipeline) throws {
-        guard !FileManager.default.fileExists(atPath: pipeline.studentDirectory + "/config.json")
-        else {
-            Console.say("student: \(pipeline.studentDirectory) is there")
-            return
+    /// What can be compared without the teacher must be what the cache was made with.
+    private func requireSame(_ settings: ExtractSettings, _ made: CacheDescription) throws {
+        var differences: [String] = []
+        func compare(_ key: String, _ wanted: some Equatable, _ found: some Equatable) {
+            if "\(wanted)" != "\(found)" {
+                differences.append("\(key): \(wanted) here, \(found) there")
+            }
         }
-        switch pipeline.student {
-        case .new(let shape):
-            try StudentMaker.new(
-                texts: pipeline.extract.output,
-                output: pipeline.studentDirectory,
-                shape: shape
-            )
-        case .prune(let layers):
-            try StudentMaker.prune(
-                pipeline.extract.teacher,
-                layers: layers,
-                output: pipeline.studentDirectory
-            )
-        case .directory(let path):
+        compare("template", settings.template, made.template)
+        compare("max_prompt_length", settings.maxPromptLength, made.maxPromptLength)
+        compare("max_length", settings.maxLength, made.maxLength)
+        compare("top_k", settings.topK, made.topK)
+        let data = URL(fileURLWithPath: settings.data)
+        if FileManager.default.fileExists(atPath: data.path) {
+            compare("data", try sha256(of: data), made.dataset.sha256)
+        }
+        guard differences.isEmpty else {
             throw Failure(
-                "student.from: there is no model in \(path)",
-                code: Failure.Code.missing
+                "\(settings.output): the cache was made with other settings "
+                    + "(\(differences.joined(separator: "; "))), and the teacher \(settings.teacher) is "
+                    + "not here to make it anew",
+                code: Failure.Code.badData
             )
         }
     }

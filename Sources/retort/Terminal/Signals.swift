@@ -22,7 +22,7 @@ enum Signals {
             let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
             source.setEventHandler {
                 let count = stopRequests.add(1, ordering: .relaxed).newValue
-                if count > 1 { Foundation.exit(128 + number) }
+                if count > 1 { _exit(128 + number) }
                 Console.say("\nstopping at the next safe point; once more stops at once")
             }
             source.resume()
