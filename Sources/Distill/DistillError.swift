@@ -10,8 +10,8 @@ public enum DistillError: Error, Equatable, CustomStringConvertible {
     case unknownName(kind: String, name: String, nearest: String)
     /// A setting that makes no sense.
     case badSetting(key: String, value: String, remedy: String)
-    /// The settings or the cache of a checkpoint are not those of this run.
-    case differentRun(checkpoint: String, differences: [String])
+    /// The settings or the cache of a checkpoint, or of a finished run, are not those of this run.
+    case differentRun(path: String, differences: [String])
     /// A checkpoint's file is missing or not as it should be.
     case badCheckpoint(path: String, reason: String)
     /// Too many steps in a row had infinite or undefined gradients.
@@ -38,9 +38,9 @@ public enum DistillError: Error, Equatable, CustomStringConvertible {
             "there is no \(kind) \"\(name)\"; did you mean \"\(nearest)\"?"
         case .badSetting(let key, let value, let remedy):
             "distill.\(key): \(value) makes no sense; \(remedy)"
-        case .differentRun(let checkpoint, let differences):
-            "\(checkpoint) belongs to a run with other settings (\(differences.joined(separator: "; "))); "
-                + "choose another output directory, or delete its checkpoints to start anew"
+        case .differentRun(let path, let differences):
+            "\(path) belongs to a run with other settings (\(differences.joined(separator: "; "))); "
+                + "choose another output directory, or delete this one to start anew"
         case .badCheckpoint(let path, let reason):
             "\(path): \(reason); delete this checkpoint to go on from the one before"
         case .diverged(let step, let inARow):

@@ -8,6 +8,27 @@ extension DistillSettings {
     /// Passes over the data where neither `steps` nor `epochs` says how long.
     public static let defaultEpochs = 3
 
+    /// Steps, and epochs, of a run at most.
+    static let longestRun = 1_000_000_000
+
+    /// Steps of a run over a split of so many examples, the last one perhaps not full.
+    ///
+    /// - Throws: `DistillError.badSetting` where that is no number of steps that a run can have.
+    func totalSteps(examples: Int) throws -> Int {
+        if let steps { return steps }
+        let epochs = epochs ?? Self.defaultEpochs
+        let perEpoch = (examples - 1) / batchExamples + 1
+        let (batches, overflow) = perEpoch.multipliedReportingOverflow(by: epochs)
+        let total = (batches - 1) / accumulate + 1
+        try require(
+            !overflow && total <= Self.longestRun,
+            "epochs",
+            "\(epochs)",
+            "over \(examples) examples that is more than 1,000,000,000 steps; give fewer"
+        )
+        return total
+    }
+
     /// Refuses what makes no sense, before anything is loaded.
     ///
     /// - Throws: `DistillError.badSetting` or `.unknownName`, with the key and the remedy.
@@ -20,7 +41,12 @@ extension DistillSettings {
         }
         try require(steps == nil || epochs == nil, "steps", "both steps and epochs", "give one")
         for (key, value) in [("steps", steps ?? 1), ("epochs", epochs ?? 1)] {
-            try require(value >= 1, key, "\(value)", "give 1 or more")
+            try require(
+                (1...Self.longestRun).contains(value),
+                key,
+                "\(value)",
+                "give 1 to 1,000,000,000"
+            )
         }
         for (key, value) in [
             ("batch_examples", batchExamples), ("accumulate", accumulate),
@@ -105,11 +131,12 @@ extension DistillSettings {
         )
     }
 
-    /// The settings as one line each, those left out that change no number of the result, and the
-    /// student's first weights instead of where they lay.
+    /// The settings as one line each, those left out that change no number of the result; the
+    /// student's first weights and its tokenizer instead of where they lay; the precision that this
+    /// machine computes in.
     ///
     /// A checkpoint goes on only under equal ones.
-    func fingerprint(of model: any LanguageModel) throws -> [String: String] {
+    func fingerprint(of model: any LanguageModel, tokenizer: Tokenizer) throws -> [String: String] {
         let free: Set<CodingKeys> = [
             .output, .cache, .student, .checkpointEvery, .keepCheckpoints, .evalEvery,
             .heldOutSplit,
@@ -128,6 +155,8 @@ extension DistillSettings {
                 of: Data(bytesNoCopy: parameter.value.base, count: count, deallocator: .none)
             )
         }
+        lines[CodingKeys.compute.rawValue] = compute.available.rawValue
+        lines["tokenizer"] = tokenizer.fingerprint
         lines["student"] = sha256(of: Data(digests.joined().utf8))
         return lines
     }

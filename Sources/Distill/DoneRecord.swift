@@ -1,3 +1,4 @@
+import Cache
 import Foundation
 
 /// `done.json`: what a finished run came to.
@@ -28,5 +29,16 @@ public struct DoneRecord: Codable, Sendable, Equatable {
         guard let data = try? Data(contentsOf: directory.appendingPathComponent("done.json"))
         else { return nil }
         return try? JSONDecoder().decode(DoneRecord.self, from: data)
+    }
+
+    /// Whether the exported student is still there, with the weights that were exported.
+    func studentIsWhole(in directory: URL) -> Bool {
+        let student = directory.appendingPathComponent("student")
+        let others = ["config.json", "tokenizer.json"].map {
+            student.appendingPathComponent($0).path
+        }
+        guard others.allSatisfy(FileManager.default.fileExists(atPath:)) else { return false }
+        return (try? sha256(of: student.appendingPathComponent("model.safetensors")))
+            == weightsSHA256
     }
 }

@@ -18,7 +18,8 @@ public struct EvalReport: Codable, Sendable, Equatable {
     public var bytes = 0
     /// Mean of -log p(label), in nats a token.
     public var crossEntropy = 0.0
-    /// exp(crossEntropy); only comparable between models of one vocabulary.
+    /// exp(crossEntropy), at most the largest float64; only comparable between models of one
+    /// vocabulary.
     public var perplexity = 0.0
     /// Nats a byte of text: comparable between vocabularies.
     public var crossEntropyPerByte = 0.0
@@ -60,10 +61,25 @@ public struct EvalReport: Codable, Sendable, Equatable {
         self.split = split
     }
 
+    /// Fills in the means of the sum of -log p(label), given `tokens` and `bytes`.
+    mutating func setLoss(_ sum: Double) {
+        crossEntropy = Self.mean(sum, tokens)
+        perplexity = Self.finite(Foundation.exp(crossEntropy))
+        crossEntropyPerByte = Self.mean(sum, bytes)
+    }
+
+    /// `sum / count`, as `finite` has it.
+    static func mean(_ sum: Double, _ count: Int) -> Double { finite(sum / Double(max(1, count))) }
+
+    /// JSON has no infinity and no NaN: both are the largest number here, worse than any other.
+    private static func finite(_ value: Double) -> Double {
+        value.isFinite ? value : .greatestFiniteMagnitude
+    }
+
     /// Reports side by side, one row a model, in plain text; a dash where there is no number.
     public static func table(_ reports: [EvalReport]) -> String {
         func number(_ value: Double?, _ digits: Int) -> String {
-            value.map { String(format: "%.\(digits)f", $0) } ?? "-"
+            value.map { String(format: abs($0) < 1e9 ? "%.\(digits)f" : "%.1e", $0) } ?? "-"
         }
         let head = [
             "model", "loss/token", "perplexity", "loss/byte", "KL", "KL next byte",

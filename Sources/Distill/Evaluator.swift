@@ -72,6 +72,9 @@ public final class Evaluator {
     }
 
     /// The teacher's tokenizer, from the files that the cache keeps.
+    ///
+    /// - Throws: `CacheError`, `TokenizerError`; `DistillError.unfit` where it is not the tokenizer
+    ///   that the cache was made with.
     public static func teacherTokenizer(of reader: CacheReader) throws -> Tokenizer {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
             "retort-tokenizer-\(UUID().uuidString)"
@@ -79,9 +82,16 @@ public final class Evaluator {
         defer { try? FileManager.default.removeItem(at: directory) }
         try RunFiles.makeDirectory(directory)
         for (name, data) in try reader.tokenizerFiles() {
-            try data.write(to: directory.appendingPathComponent(name))
+            try RunFiles.write(data, to: directory.appendingPathComponent(name))
         }
-        return try Tokenizer(directory: directory)
+        let tokenizer = try Tokenizer(directory: directory)
+        guard tokenizer.fingerprint == reader.manifest.description.tokenizer.fingerprint else {
+            throw DistillError.unfit(
+                "\(reader.directory.path): the tokenizer in teacher.h5 is not the one that "
+                    + "manifest.json names; fetch the cache again, or extract it again"
+            )
+        }
+        return tokenizer
     }
 
     /// Sums over positions of one model.
@@ -99,6 +109,7 @@ public final class Evaluator {
     ///   - name: For tables.
     ///   - generate: Answers all prompts of the split at once, in their order; nil leaves ROUGE-L
     ///     out.
+    /// - Throws: `CacheError`; `DistillError.unfit` where tokenizer and model do not fit.
     public func evaluate(
         _ name: String,
         model: any LanguageModel,
@@ -106,6 +117,7 @@ public final class Evaluator {
         generate: (([EvalPrompt]) throws -> [String])? = nil
     ) throws -> EvalReport {
         let description = reader.manifest.description
+        try StudentEncoder.requireFit(tokenizer, model.configuration)
         let encoder = try StudentEncoder(
             tokenizer: tokenizer,
             templateName: options.template ?? description.template,
@@ -176,9 +188,7 @@ public final class Evaluator {
             report.tokens += labels.count
             report.bytes += labels.reduce(0) { $0 + teacherTokenizer.bytes(of: $1).count }
         }
-        report.crossEntropy = crossEntropy / Double(max(1, report.tokens))
-        report.perplexity = Foundation.exp(report.crossEntropy)
-        report.crossEntropyPerByte = crossEntropy / Double(max(1, report.bytes))
+        report.setLoss(crossEntropy)
         report.teacherCrossEntropy = report.crossEntropy
         report.teacherCrossEntropyPerByte = report.crossEntropyPerByte
         return report
@@ -203,17 +213,13 @@ public final class Evaluator {
 
     private func finish(_ sums: Sums, same: Bool) -> EvalReport {
         var report = sums.report
-        let tokens = Double(max(1, report.tokens))
-        report.crossEntropy = sums.crossEntropy / tokens
-        report.perplexity = Foundation.exp(report.crossEntropy)
-        report.crossEntropyPerByte = sums.crossEntropy / Double(max(1, report.bytes))
-        report.teacherCrossEntropy =
-            sums.teacherCrossEntropy / Double(max(1, sums.teacherTokens))
+        report.setLoss(sums.crossEntropy)
+        report.teacherCrossEntropy = EvalReport.mean(sums.teacherCrossEntropy, sums.teacherTokens)
         report.teacherCrossEntropyPerByte =
-            sums.teacherCrossEntropy / Double(max(1, sums.teacherBytes))
-        if same { report.kl = sums.kl / tokens }
+            EvalReport.mean(sums.teacherCrossEntropy, sums.teacherBytes)
+        if same { report.kl = EvalReport.mean(sums.kl, report.tokens) }
         if report.alignedPositions > 0 {
-            report.klNextByte = sums.klNextByte / Double(report.alignedPositions)
+            report.klNextByte = EvalReport.mean(sums.klNextByte, report.alignedPositions)
             report.nextByteAgreement = sums.agreements / Double(report.alignedPositions)
         }
         if report.answers > 0 { report.rougeL = sums.rougeL / Double(report.answers) }

@@ -38,12 +38,15 @@ public struct TrainingMetrics: Codable, Sendable, Equatable {
 
 /// `metrics.jsonl`: a line a step, appended; after a resume it holds each step once.
 final class MetricsLog {
-    private let handle: FileHandle
+    private let path: String
+    private let descriptor: Int32
     private let encoder = JSONEncoder()
     /// The newest line.
     private(set) var last: TrainingMetrics?
 
     /// Keeps the lines of steps up to `step` and drops those that will be made again.
+    ///
+    /// - Throws: `DistillError.file`.
     init(_ url: URL, keepingSteps step: Int) throws {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         let old = (try? Data(contentsOf: url)) ?? Data()
@@ -57,17 +60,20 @@ final class MetricsLog {
             last = metrics
         }
         try RunFiles.write(kept, to: url)
-        guard let handle = FileHandle(forWritingAtPath: url.path) else {
-            throw DistillError.file(path: url.path, reason: "cannot be opened")
-        }
-        self.handle = handle
-        _ = try handle.seekToEnd()
+        path = url.path
+        descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
+        guard descriptor >= 0 else { throw RunFiles.unwritable(path, errno) }
     }
 
+    /// A line cut short by a full disk is dropped when the log is opened again.
+    ///
+    /// - Throws: `DistillError.file`.
     func append(_ metrics: TrainingMetrics) throws {
-        try handle.write(contentsOf: encoder.encode(metrics) + Data("\n".utf8))
+        let line = try encoder.encode(metrics) + Data("\n".utf8)
+        try RunFiles.append(line, to: descriptor, path: path)
         last = metrics
     }
 
-    deinit { try? handle.close() }
+    // Also runs when the file could not be opened: every stored property is set by then.
+    deinit { if descriptor >= 0 { close(descriptor) } }
 }

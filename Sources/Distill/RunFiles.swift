@@ -1,4 +1,6 @@
 import Foundation
+import Models
+import Tokenizers
 
 /// Small files of a run directory, each whole or not there.
 enum RunFiles {
@@ -10,18 +12,58 @@ enum RunFiles {
             ".\(url.lastPathComponent).tmp"
         )
         do {
-            try data.write(to: temporary)
-            try flush(temporary)
-        } catch let error as DistillError {
-            throw error
+            let descriptor = open(
+                temporary.path,
+                O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                0o644
+            )
+            guard descriptor >= 0 else { throw unwritable(url.path, errno) }
+            defer { close(descriptor) }
+            try append(data, to: descriptor, path: url.path)
+            guard fsync(descriptor) == 0 else { throw unwritable(url.path, errno) }
+            guard rename(temporary.path, url.path) == 0 else { throw unwritable(url.path, errno) }
         } catch {
-            throw DistillError.file(path: url.path, reason: "cannot be written: \(error)")
-        }
-        guard rename(temporary.path, url.path) == 0 else {
-            throw DistillError.file(path: url.path, reason: reason(errno))
+            unlink(temporary.path)
+            throw error
         }
         try? flush(url.deletingLastPathComponent())
     }
+
+    /// Writes all of `data` at the end of an open file.
+    ///
+    /// - Throws: `DistillError.file` naming `path`.
+    static func append(_ data: Data, to descriptor: Int32, path: String) throws {
+        var rest = data
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes {
+                Foundation.write(descriptor, $0.baseAddress, $0.count)
+            }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { throw unwritable(path, count == 0 ? ENOSPC : errno) }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    /// Runs other modules' code that writes files, and reports a disk that refuses as this one does.
+    ///
+    /// - Throws: `DistillError.file`; what is not the disk's fault as it comes.
+    static func writing(_ url: URL, _ body: () throws -> Void) throws {
+        do {
+            try body()
+        } catch let error as ModelError where error.kind == .io || error.kind == .missing {
+            throw DistillError.file(path: error.path, reason: "\(error.message); \(remedy)")
+        } catch TokenizerError.unwritable(let path, let reason) {
+            throw DistillError.file(path: path, reason: "\(reason); \(remedy)")
+        }
+    }
+
+    /// The error for a file that cannot be written.
+    static func unwritable(_ path: String, _ code: Int32) -> DistillError {
+        .file(path: path, reason: "cannot be written: \(reason(code)); \(remedy)")
+    }
+
+    private static let remedy =
+        "check free space and permissions, then run the same command again: what is finished is kept"
 
     /// Waits until a file, or the names in a directory, are on the disk.
     static func flush(_ url: URL) throws {

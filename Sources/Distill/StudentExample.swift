@@ -1,4 +1,5 @@
 import Cache
+import Models
 import Tokenizers
 
 /// An example in the student's tokens (METHOD.md, "Example layout").
@@ -37,6 +38,17 @@ struct StudentEncoder {
         endOfSequence = end
         self.maxLength = maxLength
         self.maxPromptLength = maxPromptLength
+    }
+
+    /// Token ids index the rows of the student's embedding and head.
+    ///
+    /// - Throws: `DistillError.unfit` for a tokenizer with more tokens than the model has rows.
+    static func requireFit(_ tokenizer: Tokenizer, _ model: ModelConfiguration) throws {
+        guard tokenizer.vocabularySize > model.vocabularySize else { return }
+        throw DistillError.unfit(
+            "the student's tokenizer has \(tokenizer.vocabularySize) tokens but its embedding "
+                + "\(model.vocabularySize) rows; make the student for this tokenizer"
+        )
     }
 
     /// An empty `supervised` range where the cut leaves no response.

@@ -78,11 +78,7 @@ public final class Trainer {
                 remedy: "the cache has \(reader.manifest.splits.keys.sorted())"
             )
         }
-        let perEpoch = (examples + settings.batchExamples - 1) / settings.batchExamples
-        let epochs = settings.epochs ?? DistillSettings.defaultEpochs
-        totalSteps =
-            settings.steps
-            ?? (epochs * perEpoch + settings.accumulate - 1) / settings.accumulate
+        totalSteps = try settings.totalSteps(examples: examples)
         (settings.steps, settings.epochs) = (totalSteps, nil)
         self.settings = settings
         schedule = LearningRateSchedule(settings, totalSteps: totalSteps)
@@ -96,7 +92,7 @@ public final class Trainer {
             ),
             settings: settings
         )
-        fingerprint = try settings.fingerprint(of: model)
+        fingerprint = try settings.fingerprint(of: model, tokenizer: tokenizer)
     }
 
     private static func requireFit(
@@ -104,12 +100,7 @@ public final class Trainer {
         _ tokenizer: Tokenizer,
         _ settings: DistillSettings
     ) throws {
-        guard tokenizer.vocabularySize <= model.vocabularySize else {
-            throw DistillError.unfit(
-                "the student's tokenizer has \(tokenizer.vocabularySize) tokens but its embedding "
-                    + "\(model.vocabularySize) rows; make the student for this tokenizer"
-            )
-        }
+        try StudentEncoder.requireFit(tokenizer, model)
         guard settings.maxLength <= model.maxPositions else {
             throw DistillError.badSetting(
                 key: "max_length",
@@ -123,6 +114,9 @@ public final class Trainer {
 
     /// Trains to the end, or until `shouldStop` says so after a step.
     ///
+    /// A run that is finished is left alone; one whose student is gone or damaged makes it again,
+    /// from the last checkpoint or from the start.
+    ///
     /// - Parameters:
     ///   - shouldStop: Looked at after every step, for a signal handler's flag.
     ///   - progress: Called after every step, with what `metrics.jsonl` gets.
@@ -132,10 +126,9 @@ public final class Trainer {
         progress: (TrainingMetrics) -> Void = { _ in }
     ) throws -> TrainingOutcome {
         try RunFiles.makeDirectory(output)
-        if let done = DoneRecord.read(output), done.settings == fingerprint,
-            done.cache == reader.manifest.checksum
-        {
-            return .finished(steps: done.steps)
+        if let done = DoneRecord.read(output) {
+            try requireThisRun(settings: done.settings, cache: done.cache, at: output)
+            if done.studentIsWhole(in: output) { return .finished(steps: done.steps) }
         }
         var state = try resume()
         try RunFiles.write(
@@ -179,19 +172,25 @@ public final class Trainer {
             files: [:]
         )
         guard let found = try TrainingCheckpoint.newest(in: checkpoints) else { return fresh }
-        var differences = fresh.settings.keys.sorted().compactMap { key -> String? in
-            let (mine, theirs) = (fresh.settings[key], found.state.settings[key])
-            return mine == theirs ? nil : "\(key): \(mine ?? "-") here, \(theirs ?? "-") there"
-        }
-        if found.state.cache != fresh.cache { differences.append("cache: another content") }
-        guard differences.isEmpty else {
-            throw DistillError.differentRun(
-                checkpoint: found.directory.path,
-                differences: differences
-            )
-        }
+        try requireThisRun(
+            settings: found.state.settings,
+            cache: found.state.cache,
+            at: found.directory
+        )
         try found.restore(training)
         return found.state
+    }
+
+    /// - Throws: `DistillError.differentRun` with what differs.
+    private func requireThisRun(settings: [String: String], cache: String, at place: URL) throws {
+        var differences = fingerprint.keys.sorted().compactMap { key -> String? in
+            let (mine, theirs) = (fingerprint[key], settings[key])
+            return mine == theirs ? nil : "\(key): \(mine ?? "-") here, \(theirs ?? "-") there"
+        }
+        if cache != reader.manifest.checksum { differences.append("cache: another content") }
+        guard differences.isEmpty else {
+            throw DistillError.differentRun(path: place.path, differences: differences)
+        }
     }
 
     private func step(
@@ -273,8 +272,10 @@ public final class Trainer {
     private func finish(_ last: TrainingMetrics?, _ state: TrainingCheckpoint.State) throws {
         let student = output.appendingPathComponent("student")
         try RunFiles.makeDirectory(student)
-        try exportHuggingFace(training.model, to: student, type: .f32)
-        try tokenizer.write(to: student)
+        try RunFiles.writing(student) {
+            try exportHuggingFace(training.model, to: student, type: .f32)
+            try tokenizer.write(to: student)
+        }
         let heldOut = try last?.heldOut ?? heldOutLosses()
         let card = ModelCard(
             settings: settings,

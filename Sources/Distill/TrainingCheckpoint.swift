@@ -54,6 +54,8 @@ struct TrainingCheckpoint {
     }
 
     /// Writes a checkpoint and removes all but the newest `keep`.
+    ///
+    /// - Throws: `DistillError.file`; the earlier checkpoints are then untouched.
     static func write(
         _ training: StudentTraining,
         state: State,
@@ -64,11 +66,34 @@ struct TrainingCheckpoint {
         removeLeftovers(in: directory)
         let name = "step-" + String(format: "%06d", state.step)
         let temporary = directory.appendingPathComponent(".\(name).tmp")
-        try RunFiles.makeDirectory(temporary)
-        try writeParameters(training.model.parameters, to: temporary, modelFile)
+        do {
+            try writeFiles(of: training, state: state, to: temporary)
+        } catch {
+            // Half a checkpoint would take the space that the next try needs.
+            try? FileManager.default.removeItem(at: temporary)
+            throw error
+        }
+        let final = directory.appendingPathComponent(name)
+        try? FileManager.default.removeItem(at: final)
+        guard rename(temporary.path, final.path) == 0 else {
+            throw RunFiles.unwritable(final.path, errno)
+        }
+        try? RunFiles.flush(directory)
+        for old in names(in: directory).dropLast(keep) {
+            try? FileManager.default.removeItem(at: directory.appendingPathComponent(old))
+        }
+    }
+
+    private static func writeFiles(
+        of training: StudentTraining,
+        state: State,
+        to directory: URL
+    ) throws {
+        try RunFiles.makeDirectory(directory)
+        try writeParameters(training.model.parameters, to: directory, modelFile)
         try writeParameters(
             training.criterion.projectors.flatMap(\.parameters),
-            to: temporary,
+            to: directory,
             projectorFile
         )
         let moments = training.optimizer.slots.enumerated().flatMap { index, slot in
@@ -79,31 +104,16 @@ struct TrainingCheckpoint {
                 )
             }
         }
-        try SafetensorsWriter.write(
-            moments,
-            type: .f32,
-            to: temporary.appendingPathComponent(optimizerFile)
-        )
+        let url = directory.appendingPathComponent(optimizerFile)
+        try RunFiles.writing(url) { try SafetensorsWriter.write(moments, type: .f32, to: url) }
         var state = state
         for file in [modelFile, projectorFile, optimizerFile] {
-            state.files[file] = try sha256(of: temporary.appendingPathComponent(file))
+            state.files[file] = try sha256(of: directory.appendingPathComponent(file))
         }
         try RunFiles.write(
             RunFiles.json(state),
-            to: temporary.appendingPathComponent(stateFile)
+            to: directory.appendingPathComponent(stateFile)
         )
-        let final = directory.appendingPathComponent(name)
-        try? FileManager.default.removeItem(at: final)
-        guard rename(temporary.path, final.path) == 0 else {
-            throw DistillError.file(
-                path: final.path,
-                reason: String(cString: strerror(errno))
-            )
-        }
-        try? RunFiles.flush(directory)
-        for old in names(in: directory).dropLast(keep) {
-            try? FileManager.default.removeItem(at: directory.appendingPathComponent(old))
-        }
     }
 
     /// Puts weights, projectors and moments back.
@@ -158,16 +168,14 @@ struct TrainingCheckpoint {
         to directory: URL,
         _ file: String
     ) throws {
-        try SafetensorsWriter.write(
-            parameters.map {
-                (
-                    name: $0.name, shape: $0.shape,
-                    values: UnsafeBufferPointer(start: $0.value.base, count: $0.value.count)
-                )
-            },
-            type: .f32,
-            to: directory.appendingPathComponent(file)
-        )
+        let url = directory.appendingPathComponent(file)
+        let tensors = parameters.map {
+            (
+                name: $0.name, shape: $0.shape,
+                values: UnsafeBufferPointer(start: $0.value.base, count: $0.value.count)
+            )
+        }
+        try RunFiles.writing(url) { try SafetensorsWriter.write(tensors, type: .f32, to: url) }
     }
 
     /// Student and projectors may share names, so the slot's number is part of the key.

@@ -1,10 +1,10 @@
-import Cache
 import Foundation
 import Models
 import Tensors
 import Testing
 import Tokenizers
 
+@testable import Cache
 @testable import Distill
 
 @Suite("Evaluation")
@@ -149,6 +149,55 @@ struct EvaluatorTests {
         #expect(table.contains("KL next byte") && table.split(separator: "\n").count == 4)
         let again = try JSONDecoder().decode(EvalReport.self, from: JSONEncoder().encode(report))
         #expect(again == report)
+    }
+
+    @Test("a report of a hopeless model is still JSON, and its table is still narrow")
+    func hopeless() throws {
+        for sum in [8e4, Double.infinity, .nan] {
+            var report = EvalReport(name: "hopeless", split: "held_out")
+            (report.tokens, report.bytes) = (10, 30)
+            report.setLoss(sum)
+            report.kl = EvalReport.mean(sum * 2, 0)
+            #expect(report.perplexity == .greatestFiniteMagnitude)
+            let again = try JSONDecoder().decode(
+                EvalReport.self,
+                from: JSONEncoder().encode(report)
+            )
+            #expect(again == report)
+            #expect(EvalReport.table([report]).split(separator: "\n").allSatisfy { $0.count < 120 })
+        }
+    }
+
+    @Test("the teacher's tokenizer comes from the cache, and one put in its place is refused")
+    func teacherTokenizer() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        let tokenizer = try Evaluator.teacherTokenizer(of: world.reader)
+        #expect(tokenizer.fingerprint == (try TinyWorld.tokenizer(merges: false)).fingerprint)
+        let url = world.reader.directory.appendingPathComponent("manifest.json")
+        var manifest = world.reader.manifest
+        manifest.description.tokenizer.fingerprint = "another"
+        try Data(try manifest.encoded()).write(to: url)
+        let changed = try CacheReader(directory: world.reader.directory)
+        let error = #expect(throws: DistillError.self) {
+            try Evaluator.teacherTokenizer(of: changed)
+        }
+        #expect(error?.description.contains("teacher.h5") == true)
+    }
+
+    @Test("a student whose tokenizer has more tokens than its head has rows is refused")
+    func tooManyTokens() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        let teacher = try TinyWorld.tokenizer(merges: false)
+        let error = #expect(throws: DistillError.self) {
+            try evaluator(world, teacher).evaluate(
+                "small",
+                model: try TinyWorld.model(teacher),
+                tokenizer: try TinyWorld.tokenizer(merges: true)
+            )
+        }
+        #expect(error?.description.contains("make the student for this tokenizer") == true)
     }
 
     @Test("a split that the cache lacks is refused with those it has")

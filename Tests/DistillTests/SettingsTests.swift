@@ -10,7 +10,8 @@ struct SettingsTests {
     static let changes: [(String, @Sendable (inout DistillSettings) -> Void)] = [
         ("learning_rate", { $0.learningRate = 0 }), ("learning_rate", { $0.learningRate = .nan }),
         ("batch_examples", { $0.batchExamples = 0 }), ("steps", { $0.steps = 0 }),
-        ("epochs", { $0.epochs = 0 }), ("accumulate", { $0.accumulate = 0 }),
+        ("epochs", { $0.epochs = 0 }), ("epochs", { $0.epochs = .max }),
+        ("steps", { $0.steps = 1_000_000_001 }), ("accumulate", { $0.accumulate = 0 }),
         ("clip", { $0.clip = -1 }), ("temperature", { $0.temperature = 0 }),
         ("kd_rate", { $0.kdRate = 1.5 }), ("max_prompt_length", { $0.maxPromptLength = 512 }),
         ("dskd_cma", { $0.criterion = "dskd_cmb" }),
@@ -26,6 +27,21 @@ struct SettingsTests {
         change(&settings)
         let error = #expect(throws: DistillError.self) { try settings.validate() }
         #expect(error?.description.contains(word) == true)
+    }
+
+    @Test("epochs come to steps, and never to more than a run can have")
+    func totalSteps() throws {
+        var settings = DistillSettings(cache: "c", output: "o", student: "s")
+        (settings.epochs, settings.batchExamples, settings.accumulate) = (2, 4, 2)
+        #expect(try settings.totalSteps(examples: 11) == 3)
+        #expect(try settings.totalSteps(examples: 1) == 1)
+        settings.epochs = 1_000_000_000
+        for examples in [100, Int.max] {
+            let error = #expect(throws: DistillError.self) {
+                try settings.totalSteps(examples: examples)
+            }
+            #expect(error?.description.contains("distill.epochs") == true)
+        }
     }
 
     @Test("keys that are missing keep their defaults, and settings survive a round trip")

@@ -87,6 +87,12 @@ struct TinyWorld {
             topK: 0,
             shardPlan: [14]
         )
+        let files = directory.appendingPathComponent("teacher")
+        try tokenizer.write(to: files)
+        var tokenizerFiles: [String: Data] = [:]
+        for name in try FileManager.default.contentsOfDirectory(atPath: files.path) {
+            tokenizerFiles[name] = try Data(contentsOf: files.appendingPathComponent(name))
+        }
         let cache = directory.appendingPathComponent("cache")
         let writer = try CacheWriter(directory: cache, description: description, plannedShards: 1)
         try writer.writeTeacher(
@@ -94,7 +100,7 @@ struct TinyWorld {
                 head: normal(size * Self.width),
                 embeddingIDs: (0..<UInt32(size)).map { $0 },
                 embedding: normal(size * Self.width),
-                tokenizerFiles: ["tokenizer.json": Data()]
+                tokenizerFiles: tokenizerFiles
             )
         )
         let shard = try writer.beginShard(0, expectedRecords: records.count)

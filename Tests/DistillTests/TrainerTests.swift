@@ -165,6 +165,67 @@ struct TrainerTests {
         #expect(error?.description.contains("learning_rate") == true)
     }
 
+    @Test("another tokenizer of the student is another run")
+    func tokenizerChanged() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        let run = settings(world, "tokenizer")
+        _ = try trainer(world, run).run(shouldStop: { true })
+        // The same weights: only the tokenizer is another.
+        let other = try Trainer(
+            settings: run,
+            model: try TinyWorld.model(try TinyWorld.tokenizer(merges: true)),
+            tokenizer: try TinyWorld.tokenizer(merges: false),
+            cache: world.reader
+        )
+        let error = #expect(throws: DistillError.self) { try other.run() }
+        #expect(error?.description.contains("(tokenizer: ") == true)
+    }
+
+    @Test("a finished run is not overwritten by one with other settings")
+    func finishedOther() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        var run = settings(world, "finished")
+        _ = try trainer(world, run).run()
+        let before = try bytes(run, "done.json") + bytes(run, "student/model.safetensors")
+        run.seed = 99
+        let error = #expect(throws: DistillError.self) { try trainer(world, run).run() }
+        #expect(error?.description.contains("seed: 99 here, 1 there") == true)
+        #expect(error?.description.contains("another output directory") == true)
+        #expect(try before == bytes(run, "done.json") + bytes(run, "student/model.safetensors"))
+    }
+
+    @Test(
+        "a finished run whose student is gone or damaged makes it again",
+        arguments: ["student", "student/tokenizer.json", "student/model.safetensors"],
+        [0, 4]
+    )
+    func studentGone(name: String, checkpointEvery: Int) throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        var run = settings(world, "gone")
+        run.checkpointEvery = checkpointEvery
+        _ = try trainer(world, run).run()
+        let want = try bytes(run, "student/model.safetensors")
+        let file = URL(fileURLWithPath: run.output).appendingPathComponent(name)
+        if name.hasSuffix("safetensors") {
+            var damaged = want
+            damaged[damaged.count - 1] ^= 1
+            try damaged.write(to: file)
+        } else {
+            try FileManager.default.removeItem(at: file)
+        }
+        var steps: [Int] = []
+        let outcome = try trainer(world, run).run(progress: { steps.append($0.step) })
+        #expect(outcome == .finished(steps: 6))
+        #expect(steps == Array((checkpointEvery + 1)...6))
+        #expect(try bytes(run, "student/model.safetensors") == want)
+        #expect(try trainer(world, run).run(progress: { steps.append($0.step) }) == outcome)
+        #expect(steps.count == 6 - checkpointEvery)
+        _ = try Tokenizer(directory: URL(fileURLWithPath: run.output + "/student"))
+    }
+
     @Test("a damaged checkpoint is refused with its file")
     func damaged() throws {
         let world = try TinyWorld()

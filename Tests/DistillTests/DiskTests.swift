@@ -1,0 +1,153 @@
+import Cache
+import Foundation
+import Testing
+
+@testable import Distill
+
+/// A small file system in memory; needs root.
+///
+/// Nil where it cannot be mounted.
+private final class SmallDisk {
+    let url: URL
+    private var filler: URL { url.appendingPathComponent("filler") }
+    static let page = 4096
+    static let isAvailable: Bool = SmallDisk(kibibytes: 64) != nil
+
+    init?(kibibytes: Int) {
+        url = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "retort-disk-\(UUID().uuidString)"
+        )
+        guard geteuid() == 0,
+            (try? FileManager.default.createDirectory(
+                at: url,
+                withIntermediateDirectories: true
+            )) != nil,
+            Self.run("mount", "-t", "tmpfs", "-o", "size=\(kibibytes)k", "tmpfs", url.path)
+        else { return nil }
+    }
+
+    /// Takes all the space but `pages`.
+    func fill(leaving pages: Int) throws {
+        let descriptor = open(filler.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        try #require(descriptor >= 0)
+        defer { close(descriptor) }
+        let zeros = Data(count: Self.page)
+        var size = 0
+        while (try? RunFiles.append(zeros, to: descriptor, path: filler.path)) != nil {
+            size += Self.page
+        }
+        try #require(ftruncate(descriptor, off_t(max(0, size - pages * Self.page))) == 0)
+    }
+
+    func empty() throws { try FileManager.default.removeItem(at: filler) }
+
+    deinit {
+        _ = Self.run("umount", url.path)
+        try? FileManager.default.removeItem(at: url)
+    }
+
+    private static func run(_ command: String, _ arguments: String...) -> Bool {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = [command] + arguments
+        process.standardError = FileHandle.nullDevice
+        guard (try? process.run()) != nil else { return false }
+        process.waitUntilExit()
+        return process.terminationStatus == 0
+    }
+}
+
+@Suite("A disk that refuses", .serialized)
+struct DiskTests {
+    private func settings(_ world: TinyWorld, _ output: URL) -> DistillSettings {
+        var settings = DistillSettings(
+            cache: world.reader.directory.path,
+            output: output.path,
+            student: "tiny"
+        )
+        settings.steps = 3
+        settings.batchExamples = 4
+        settings.maxLength = 64
+        settings.maxPromptLength = 24
+        settings.checkpointEvery = 1
+        return settings
+    }
+
+    private func run(
+        _ world: TinyWorld,
+        _ settings: DistillSettings,
+        stop: Bool = false
+    ) throws -> TrainingOutcome {
+        let tokenizer = try TinyWorld.tokenizer(merges: true)
+        return try Trainer(
+            settings: settings,
+            model: try TinyWorld.model(tokenizer),
+            tokenizer: tokenizer,
+            cache: world.reader
+        ).run(shouldStop: { stop })
+    }
+
+    @Test(
+        "a full disk is named, the earlier checkpoint stays, and the run goes on with more space",
+        .enabled(if: SmallDisk.isAvailable),
+        arguments: [0, 1, 3, 6, 10]
+    )
+    func fullDisk(pages: Int) throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        let straight = settings(world, world.directory.appendingPathComponent("straight"))
+        #expect(try run(world, straight) == .finished(steps: 3))
+        let disk = try #require(SmallDisk(kibibytes: 1024))
+        let cut = settings(world, disk.url.appendingPathComponent("run"))
+        #expect(try run(world, cut, stop: true) == .stopped(step: 1))
+        let checkpoints = URL(fileURLWithPath: cut.output).appendingPathComponent("checkpoints")
+        let before = try FileManager.default.subpathsOfDirectory(atPath: checkpoints.path)
+
+        try disk.fill(leaving: pages)
+        let error = try #require(throws: DistillError.self) { try run(world, cut) }
+        guard case .file(let path, let reason) = error else {
+            Issue.record("\(error)")
+            return
+        }
+        // With a little space, the small files fit and the checkpoint does not.
+        #expect(path.hasPrefix(pages < 6 ? cut.output : checkpoints.path))
+        #expect(reason.contains("No space left") && reason.contains("run the same command again"))
+        #expect(
+            try FileManager.default.subpathsOfDirectory(atPath: checkpoints.path).sorted()
+                == before.sorted()
+        )
+
+        try disk.empty()
+        #expect(try run(world, cut) == .finished(steps: 3))
+        let file = "student/model.safetensors"
+        let weights = try [straight, cut].map {
+            try Data(contentsOf: URL(fileURLWithPath: $0.output).appendingPathComponent(file))
+        }
+        #expect(weights[0] == weights[1])
+    }
+
+    @Test("a device that is always full, and a directory in the way, are reported with the path")
+    func refused() throws {
+        let descriptor = open("/dev/full", O_WRONLY | O_CLOEXEC)
+        try #require(descriptor >= 0)
+        defer { close(descriptor) }
+        let full = try #require(throws: DistillError.self) {
+            try RunFiles.append(Data([1, 2, 3]), to: descriptor, path: "run/metrics.jsonl")
+        }
+        #expect(full.description.hasPrefix("run/metrics.jsonl: cannot be written: No space left"))
+
+        let world = try TinyWorld()
+        defer { world.remove() }
+        let output = world.directory.appendingPathComponent("blocked")
+        try FileManager.default.createDirectory(
+            at: output.appendingPathComponent("metrics.jsonl"),
+            withIntermediateDirectories: true
+        )
+        let blocked = try #require(throws: DistillError.self) {
+            try run(world, settings(world, output))
+        }
+        #expect(blocked.description.contains("blocked/metrics.jsonl: cannot be written"))
+        let names = try FileManager.default.contentsOfDirectory(atPath: output.path)
+        #expect(!names.contains { $0.hasSuffix(".tmp") })
+    }
+}
