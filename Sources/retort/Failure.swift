@@ -40,7 +40,7 @@ struct Failure: Error {
         case let error as CacheError:
             self.init(error.description, code: Self.code(error.kind))
         case let error as TokenizerError:
-            self.init(error.description, code: Code.badData)
+            self.init(error.description, code: Self.code(error))
         case let error as DistillError:
             self.init(error.description, code: Self.code(error))
         case let error as CocoaError:
@@ -89,6 +89,15 @@ struct Failure: Error {
         case .file: Code.inputOutput
         case .diverged: Code.failed
         default: Code.badData
+        }
+    }
+
+    private static func code(_ error: TokenizerError) -> Int32 {
+        switch error {
+        case .unreadable: Code.missing
+        case .unwritable: Code.inputOutput
+        case .unknownName: Code.usage
+        case .malformed, .unsupported, .badPattern, .matchLimit, .training: Code.badData
         }
     }
 }
