@@ -11,7 +11,7 @@ SWIFT_FLAGS ?=
 RETORT := .build/release/retort
 # How the teacher answers the prompts of data/make_prompts.py.
 GENERATE_FLAGS ?= --temperature 0.7 --top-p 0.9 --max-new-tokens 128 --seed 1 --batch 96 \
-  --complete-only --attempts 3
+  --complete-only --attempts 3 --replace
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

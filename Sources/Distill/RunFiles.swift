@@ -89,7 +89,10 @@ enum RunFiles {
         do {
             try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
         } catch {
-            throw DistillError.file(path: url.path, reason: "cannot be made: \(error)")
+            throw DistillError.file(
+                path: url.path,
+                reason: "cannot be made: \(error.localizedDescription)"
+            )
         }
     }
 

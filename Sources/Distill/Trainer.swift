@@ -270,13 +270,18 @@ public final class Trainer {
     }
 
     private func finish(_ last: TrainingMetrics?, _ state: TrainingCheckpoint.State) throws {
+        let heldOut = try last?.heldOut ?? heldOutLosses()
+        // A student whose losses are no numbers must not pass for a trained one.
+        let isFinite = heldOut.map { $0["ce"]?.isFinite ?? false } ?? true
+        guard isFinite, last.map({ $0.losses["total"] != nil }) ?? true else {
+            throw DistillError.diverged(step: state.step, inARow: max(1, state.skippedInARow))
+        }
         let student = output.appendingPathComponent("student")
         try RunFiles.makeDirectory(student)
         try RunFiles.writing(student) {
             try exportHuggingFace(training.model, to: student, type: .f32)
             try tokenizer.write(to: student)
         }
-        let heldOut = try last?.heldOut ?? heldOutLosses()
         let card = ModelCard(
             settings: settings,
             cache: reader.manifest,

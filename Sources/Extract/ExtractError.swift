@@ -8,6 +8,8 @@ public struct ExtractError: Error, CustomStringConvertible, Sendable {
         case badData
         /// A setting is out of range.
         case badSetting
+        /// The output is something else already.
+        case outputExists
         /// Stopped on request; running again continues.
         case stopped
     }

@@ -203,6 +203,15 @@ public final class Extraction {
         progress: (Progress) -> Void = { _ in },
         shouldStop: () -> Bool = { false }
     ) throws {
+        let there = (try? FileManager.default.contentsOfDirectory(atPath: settings.output)) ?? []
+        guard there.isEmpty || there.contains("journal.jsonl") else {
+            throw ExtractError(
+                .outputExists,
+                settings.output,
+                "the directory holds something that is not a cache",
+                remedy: "Choose another output"
+            )
+        }
         let writer = try CacheWriter(
             directory: URL(fileURLWithPath: settings.output),
             description: description(),

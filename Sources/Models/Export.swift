@@ -21,7 +21,7 @@ public func exportHuggingFace(
         throw ModelError(
             .io,
             path: directory.path,
-            "the directory cannot be made: \(error)",
+            "the directory cannot be made: \(error.localizedDescription)",
             remedy: "Check free space and permissions"
         )
     }
@@ -44,7 +44,7 @@ public func exportHuggingFace(
         throw ModelError(
             .io,
             path: directory.path,
-            "config.json cannot be written: \(error)",
+            "config.json cannot be written: \(error.localizedDescription)",
             remedy: "Check free space and permissions"
         )
     }

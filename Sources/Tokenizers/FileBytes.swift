@@ -21,7 +21,7 @@ enum FileBytes {
             let missing = !FileManager.default.fileExists(atPath: url.path)
             throw .unreadable(
                 path: url.path,
-                reason: missing ? "there is no such file" : "\(error)"
+                reason: missing ? "there is no such file" : "\(error.localizedDescription)"
             )
         }
     }
@@ -42,7 +42,7 @@ enum FileBytes {
         } catch {
             try? FileManager.default.removeItem(at: temporary)
             throw (error as? TokenizerError)
-                ?? .unwritable(path: url.path, reason: "\(error)")
+                ?? .unwritable(path: url.path, reason: "\(error.localizedDescription)")
         }
     }
 }

@@ -16,7 +16,10 @@ extension Tokenizer {
                 withIntermediateDirectories: true
             )
         } catch {
-            throw TokenizerError.unwritable(path: directory.path, reason: "\(error)")
+            throw TokenizerError.unwritable(
+                path: directory.path,
+                reason: "\(error.localizedDescription)"
+            )
         }
         let files = [
             ("tokenizer.json", core.tokenizerJSON), ("tokenizer_config.json", core.configJSON),

@@ -63,6 +63,7 @@ struct Failure: Error {
         case .missing: Code.missing
         case .badData: Code.badData
         case .badSetting: Code.usage
+        case .outputExists: Code.outputExists
         case .stopped: Code.stopped
         }
     }
@@ -87,6 +88,7 @@ struct Failure: Error {
         switch error {
         case .badSetting, .unknownName: Code.usage
         case .file: Code.inputOutput
+        case .differentRun: Code.outputExists
         case .diverged: Code.failed
         default: Code.badData
         }

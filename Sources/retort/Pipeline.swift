@@ -94,6 +94,16 @@ struct Pipeline {
             keys: EvalSettings.CodingKeys.allCases.map(\.rawValue),
             section: "eval"
         )
+        if case .new(let shape) = student {
+            for (name, settings) in runs where settings.maxLength > shape.positions {
+                throw ConfigurationError(
+                    place: "distill.runs.\(name).max_length",
+                    message:
+                        "\(settings.maxLength) is beyond the student's \(shape.positions) positions",
+                    remedy: "raise student.new.positions, or lower max_length"
+                )
+            }
+        }
         try extract.validate()
         try eval.validate()
     }

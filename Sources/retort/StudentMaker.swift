@@ -118,9 +118,10 @@ enum StudentMaker {
     }
 
     private static func refuseExisting(_ output: String) throws {
-        guard !FileManager.default.fileExists(atPath: output + "/config.json") else {
+        let there = (try? FileManager.default.contentsOfDirectory(atPath: output)) ?? []
+        guard there.isEmpty else {
             throw Failure(
-                "\(output): there is a model here already; choose another directory or remove it",
+                "\(output): the directory is not empty; choose another one or remove it",
                 code: Failure.Code.outputExists
             )
         }
@@ -136,7 +137,7 @@ enum StudentMaker {
         let count = model.parameters.reduce(0) { $0 + $1.value.count }
         Console.say(
             "student: \(String(format: "%.1f", Double(count) / 1e6)) million parameters, "
-                + "\(tokenizer.vocabularySize) tokens, in \(output)"
+                + "\(tokenizer.vocabularySize) tokens"
         )
     }
 

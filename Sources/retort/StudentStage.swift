@@ -4,7 +4,7 @@ import Foundation
 
 /// Makes a pipeline's student once, and remembers how: a student made otherwise is not taken for it.
 enum StudentStage {
-    /// What a student's directory says of its making, in `student.json`, which is written last.
+    /// What a student's directory says of its making, in `student.json`.
     private struct Recipe: Codable, Equatable {
         var new: StudentSettings.New?
         var pruneLayers: [Int]?
@@ -28,8 +28,9 @@ enum StudentStage {
         }
         let wanted = try recipe(pipeline)
         let url = URL(fileURLWithPath: directory).appendingPathComponent("student.json")
-        if let data = try? Data(contentsOf: url), hasModel {
-            guard try JSONDecoder().decode(Recipe.self, from: data) == wanted else {
+        if FileManager.default.fileExists(atPath: directory) {
+            let data = (try? Data(contentsOf: url)) ?? Data()
+            guard hasModel, (try? JSONDecoder().decode(Recipe.self, from: data)) == wanted else {
                 throw Failure(
                     "\(directory): this student was made with other settings or from another cache; "
                         + "remove it, or choose another output",
@@ -39,18 +40,21 @@ enum StudentStage {
             Console.say("student: \(directory) is there")
             return
         }
-        // Without its recipe it is what a killed run left half made.
-        if FileManager.default.fileExists(atPath: directory) {
-            try FileManager.default.removeItem(atPath: directory)
-        }
+        // Made beside its place and moved there whole: a killed run leaves no half student.
+        let partial = directory + ".partial"
+        try? FileManager.default.removeItem(atPath: partial)
         switch pipeline.student {
         case .new(let shape):
-            try StudentMaker.new(texts: pipeline.extract.output, output: directory, shape: shape)
+            try StudentMaker.new(texts: pipeline.extract.output, output: partial, shape: shape)
         case .prune(let layers):
-            try StudentMaker.prune(pipeline.extract.teacher, layers: layers, output: directory)
+            try StudentMaker.prune(pipeline.extract.teacher, layers: layers, output: partial)
         case .directory: break
         }
-        try Data(jsonText(wanted).utf8).write(to: url, options: .atomic)
+        try Data(jsonText(wanted).utf8).write(
+            to: URL(fileURLWithPath: partial).appendingPathComponent("student.json")
+        )
+        try FileManager.default.moveItem(atPath: partial, toPath: directory)
+        Console.say("student: it is \(directory)")
     }
 
     private static func recipe(_ pipeline: Pipeline) throws -> Recipe {

@@ -208,7 +208,7 @@ struct PipelineTests {
             }
             #expect(try code("student.new.layers=1", "made with other settings") == 73)
             #expect(try code("extract.top_k=4", "topK: 4 here, 5 there") == 65)
-            #expect(try code("distill.steps=3", "steps: 3 here, 2 there") == 65)
+            #expect(try code("distill.steps=3", "steps: 3 here, 2 there") == 73)
             #expect(try code("eval.split=dev", "no split \"dev\"") == 64)
             #expect(try code("distill.runs.sft.output=run/dskd", "two runs write to") == 64)
             try FileManager.default.removeItem(at: folder.appendingPathComponent("teacher"))
@@ -231,12 +231,20 @@ struct PipelineTests {
             let answers = try Data(contentsOf: output)
             let partial = folder.appendingPathComponent("a.jsonl.partial")
             #expect(!FileManager.default.fileExists(atPath: partial.path))
-            // Half a run, as a kill leaves it: its key, and a line that is cut off.
-            try Data("{\"key\":\"another\"}\n{\"index\":0,".utf8).write(to: partial)
-            let refused = try RetortProcess.run(command, in: folder)
+            let again = try RetortProcess.run(command, in: folder)
+            #expect(again.code == 73 && again.errors.contains("--replace"))
+            let own = try RetortProcess.run(
+                command.map { $0 == "a.jsonl" ? "data.jsonl" : $0 } + ["--replace"],
+                in: folder
+            )
+            #expect(own.code == 73, "the prompts are not written over")
+            // What a kill of a run with other options leaves: its key, an answer, half an answer.
+            let answer = "{\"index\":0,\"text\":\"x\",\"isComplete\":true,\"attempt\":0}\n"
+            try Data("{\"key\":\"another\"}\n\(answer){\"index\":1,".utf8).write(to: partial)
+            let refused = try RetortProcess.run(command + ["--replace"], in: folder)
             #expect(refused.code == 73 && refused.errors.contains("a.jsonl.partial"))
             try FileManager.default.removeItem(at: partial)
-            #expect(try RetortProcess.run(command, in: folder).code == 0)
+            #expect(try RetortProcess.run(command + ["--replace"], in: folder).code == 0)
             #expect(try Data(contentsOf: output) == answers)
         }
     }

@@ -14,8 +14,9 @@ struct DistillCommand: ParsableCommand {
             Run again after a stop, it goes on from the last checkpoint to the same weights.
 
             Examples:
-              retort distill --set cache=runs/quickstart/cache --set output=runs/mine \\
-                --set student.from=runs/quickstart/student --set criterion=dskd_cma --set steps=100
+              retort distill --set cache=runs/quickstart/cache \\
+                --set student.from=runs/quickstart/student \\
+                --set output=runs/mine --set criterion=dskd_cma --set steps=100
               retort distill --config mine.yaml --set learning_rate=1e-3
 
             Criteria: \(CriterionRegistry.names.joined(separator: ", "))
@@ -106,9 +107,36 @@ enum DistillStage {
             """
     }
 
+    /// One training a directory; the lock goes with the process that holds it.
+    private static func lock(_ output: String) throws -> Int32 {
+        let manager = FileManager.default
+        for name in ["manifest.json", "config.json"]
+        where manager.fileExists(atPath: "\(output)/\(name)") {
+            throw Failure(
+                "\(output): a cache or a model lies here; choose another output",
+                code: Failure.Code.outputExists
+            )
+        }
+        try manager.createDirectory(atPath: output, withIntermediateDirectories: true)
+        let descriptor = open("\(output)/.lock", O_CREAT | O_RDWR | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else {
+            throw Failure("\(output): cannot be written", code: Failure.Code.inputOutput)
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            throw Failure(
+                "\(output): another process is training here; wait for it, or stop it",
+                code: Failure.Code.inputOutput
+            )
+        }
+        return descriptor
+    }
+
     /// - Throws: `Failure` with code 75 when a stop was asked for.
     static func run(_ settings: DistillSettings, title: String) throws {
         let start = Date()
+        let lock = try lock(settings.output)
+        defer { close(lock) }
         let trainer = try trainer(settings)
         Console.say(
             "\(title): \(settings.criterion), \(trainer.totalSteps) steps of "

@@ -13,7 +13,8 @@ struct ExtractCommand: ParsableCommand {
             Examples:
               retort extract --set teacher=models/smollm2-135m-instruct.gguf \\
                 --set data=data/instructions.jsonl --set output=runs/cache
-              retort extract --config pipelines/quickstart.yaml --set output=runs/cache --dry-run
+              retort extract --config pipelines/quickstart.yaml \\
+                --set output=runs/cache --dry-run
 
             Settings: \(ExtractSettings.CodingKeys.allCases.map(\.rawValue).joined(separator: ", "))
             """

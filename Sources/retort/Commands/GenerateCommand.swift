@@ -64,6 +64,9 @@ struct GenerateCommand: ParsableCommand {
     )
     var attempts = 1
 
+    @Flag(help: "Write over an output that is there.")
+    var replace = false
+
     @Flag(help: "Leave out answers that the token limit cut short.")
     var completeOnly = false
 
@@ -81,13 +84,13 @@ struct GenerateCommand: ParsableCommand {
 
     func run() throws {
         let lines = try PromptFile.read(prompts)
-        let key = try answerKey()
-        var answers = try AnswerFile(output, key: key)
+        try checkOutput()
         let (loaded, tokenizer) = try ModelLoading.load(model)
         let template = try PromptTemplate.named(template)
         let encoded = try lines.map {
             try tokenizer.encode(template, prompt: $0.prompt, input: $0.input)
         }
+        var answers = try AnswerFile(output, key: try answerKey())
         Console.say(
             "\(lines.count) prompts, \(answers.known.count) answered already; model \(model)"
         )
@@ -160,6 +163,27 @@ struct GenerateCommand: ParsableCommand {
                 )
             }
         }
+    }
+
+    /// Refuses to write over what is there, and makes the directories above.
+    private func checkOutput() throws {
+        var isDirectory: ObjCBool = false
+        let exists = FileManager.default.fileExists(atPath: output, isDirectory: &isDirectory)
+        let same =
+            URL(fileURLWithPath: output).resolvingSymlinksInPath()
+            == URL(fileURLWithPath: prompts).resolvingSymlinksInPath()
+        guard !same, !isDirectory.boolValue, !exists || replace else {
+            throw Failure(
+                "\(output): there already"
+                    + (same || isDirectory.boolValue
+                        ? "; choose another output" : "; give --replace to write over it"),
+                code: Failure.Code.outputExists
+            )
+        }
+        try FileManager.default.createDirectory(
+            at: URL(fileURLWithPath: output).deletingLastPathComponent(),
+            withIntermediateDirectories: true
+        )
     }
 
     /// What the answers depend on: those of another model or other options are not gone on with.

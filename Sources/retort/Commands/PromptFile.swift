@@ -69,7 +69,8 @@ struct AnswerFile {
         // The last line of a killed run may be half a line: it is made again.
         whole = whole.prefix(through: whole.lastIndex(of: 0x0A) ?? whole.startIndex - 1)
         let lines = whole.split(separator: 0x0A)
-        if let first = lines.first {
+        // A key alone holds no answers that could be lost.
+        if let first = lines.first, lines.count > 1 {
             guard (try? JSONDecoder().decode(Key.self, from: Data(first)))?.key == key else {
                 throw Failure(
                     "\(partial.path): answers of another model, other prompts or other options; remove "

@@ -35,6 +35,12 @@ struct RunCommand: ParsableCommand {
     @Flag(name: .customLong("json"), help: "Print the evaluation as JSON on standard output.")
     var isJSON = false
 
+    func validate() throws {
+        guard !(isDryRun && isJSON) else {
+            throw ValidationError("--dry-run prints no JSON; leave out one of the two")
+        }
+    }
+
     func run() throws {
         let pipeline = try Pipeline(try ConfigurationFile(file, overrides: overrides))
         if isDryRun {
@@ -117,7 +123,7 @@ struct RunCommand: ParsableCommand {
         } else {
             Console.print("extract: the teacher \(pipeline.extract.teacher) is not here")
         }
-        Console.print("student: \(pipeline.studentDirectory), \(pipeline.student)")
+        Console.print("student: \(pipeline.studentDirectory)")
         for (name, settings) in pipeline.runs {
             let length =
                 settings.steps.map { "\($0) steps" }

@@ -32,7 +32,8 @@ extension ConfigurationFile.Value {
             if case .dataCorrupted = error, let misfit = misfit(type) {
                 throw ConfigurationError(
                     place: misfit.place,
-                    message: "\"\(section).\(misfit.key)\" is \(misfit.text): not a whole number",
+                    message:
+                        "\"\(section).\(misfit.key)\" is \(misfit.text): not a whole number in range",
                     remedy: ""
                 )
             }
@@ -67,7 +68,7 @@ extension ConfigurationFile.Value {
     {
         guard case .mapping(let entries, _) = self else { return nil }
         for (key, value) in entries {
-            guard case .scalar(let text, false, let place) = value, Self.number(text) is Double
+            guard case .scalar(let text, false, let place) = value, Self.number(text) != nil
             else {
                 continue
             }

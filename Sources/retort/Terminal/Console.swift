@@ -43,8 +43,15 @@ enum Console {
     }
 
     /// A result, to standard output.
+    ///
+    /// Ends the program with code 74 when it cannot be written: a script must not take silence for success.
     static func print(_ text: String) {
-        write(text + "\n", to: .standardOutput)
+        do {
+            try FileHandle.standardOutput.write(contentsOf: Data((text + "\n").utf8))
+        } catch {
+            self.error("standard output cannot be written")
+            exit(Failure.Code.inputOutput)
+        }
     }
 
     private static func write(_ text: String, to handle: FileHandle) {

@@ -16,6 +16,8 @@ enum Signals {
     static func install() {
         // A reader that goes away (`| head`) ends us quietly, as it does other programs.
         signal(SIGPIPE, SIG_DFL)
+        // Past `ulimit -f` a write fails like one on a full disk, with words, instead of killing us.
+        signal(SIGXFSZ, SIG_IGN)
         let queue = DispatchQueue(label: "retort.signals")
         for number in [SIGINT, SIGTERM] {
             signal(number, SIG_IGN)
