@@ -15,7 +15,7 @@ GENERATE_FLAGS ?= --temperature 0.7 --top-p 0.9 --max-new-tokens 128 --seed 1 --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart setup teacher build test lint format data seeds parity goldens clean
+.PHONY: bench help quickstart setup teacher build test lint format data seeds parity goldens clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -36,14 +36,14 @@ test: setup ## run every test; no network, no Python
 	swift test --disable-xctest $(SWIFT_FLAGS)
 
 lint: ## check format, scripts and file lengths
-	swift format lint --strict -r Sources Tests Package.swift
+	swift format lint --strict -r Sources Tests benchmarks Package.swift
 	@if command -v shellcheck >/dev/null; then \
 	  echo "shellcheck scripts/*.sh .ci/run"; shellcheck scripts/*.sh .ci/run; \
 	else echo "lint: shellcheck is not installed, scripts not checked"; fi
 	@scripts/check-lengths.sh
 
 format: ## format the Swift files in place
-	swift format -i -r Sources Tests Package.swift
+	swift format -i -r Sources Tests benchmarks Package.swift
 
 # Makes data/instructions.jsonl anew: prompts by a script, answers by the teacher.
 data: teacher build ## make data/instructions.jsonl (takes the teacher a while)
@@ -60,6 +60,10 @@ seeds: setup teacher build ## the quick start's students once for each of SEEDS
 	    --set output=runs/seeds/$$seed --set cache=$(RUN)/cache; \
 	done
 	$(PYTHON) scripts/seed_table.py $(SEEDS:%=runs/seeds/%/eval.json)
+
+bench: setup ## speed of products and of the student, as shares of a plain product
+	swift build -c release --product benchmarks
+	.build/release/benchmarks
 
 parity: build ## hold the quick start's cache and students against transformers (needs Python)
 	$(RETORT) model hidden $(MODEL) --cache $(RUN)/cache --records 32 --output $(RUN)/hidden.safetensors

@@ -109,6 +109,13 @@ let package = Package(
             dependencies: ["retort", "Cache", "Distill", "Models", "TestSupport"]
         ),
 
+        // Speed of the main parts, as shares of a plain product: `make bench`.
+        .executableTarget(
+            name: "benchmarks",
+            dependencies: ["Models", "Tensors"],
+            path: "benchmarks"
+        ),
+
         // A tiny teacher and its data, for tests that run the whole way.
         .target(
             name: "TestSupport",
