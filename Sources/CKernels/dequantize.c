@@ -260,12 +260,3 @@ CK_INLINE uint16_t float_to_half(float f) {
 CK_CLONES void ck_weights_to_f16(const float *restrict values, uint16_t *restrict out, size_t n) {
     for (size_t i = 0; i < n; i++) out[i] = float_to_half(values[i]);
 }
-
-CK_CLONES void ck_weights_to_bf16(const float *restrict values, uint16_t *restrict out, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t bits = bits_of_float(values[i]);
-        const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-        const uint32_t quiet = bits >> 16 | 64u;
-        out[i] = (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
-    }
-}

@@ -4,24 +4,11 @@
 #include "common.h"
 
 typedef float ck_v16 __attribute__((vector_size(64), aligned(4)));
-typedef int32_t ck_i16 __attribute__((vector_size(64), aligned(4)));
 
 CK_INLINE ck_v16 ck_load(const float *p) { return *(const ck_v16 *)p; }
 CK_INLINE void ck_store(float *p, ck_v16 v) { *(ck_v16 *)p = v; }
 CK_INLINE ck_v16 ck_splat(float a) {
     return (ck_v16){a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a};
-}
-CK_INLINE float ck_sum(ck_v16 v) {
-    // Pairwise, so that the rounding error does not grow with the lane number.
-    float s8[8], s4[4];
-    for (int i = 0; i < 8; i++) s8[i] = v[i] + v[i + 8];
-    for (int i = 0; i < 4; i++) s4[i] = s8[i] + s8[i + 4];
-    return (s4[0] + s4[2]) + (s4[1] + s4[3]);
-}
-CK_INLINE float ck_max(ck_v16 v) {
-    float m = v[0];
-    for (int i = 1; i < 16; i++) m = v[i] > m ? v[i] : m;
-    return m;
 }
 
 /// exp(x) to about 1 ulp in [-87.3, 88.7]; below it gives 0, above it gives the largest power.

@@ -22,8 +22,6 @@ struct WordMerger {
 
     mutating func add(_ symbol: UInt32) { symbols.append(symbol) }
 
-    var lastSymbol: UInt32? { symbols.last }
-
     /// Merges the word's symbols and appends what remains to `out`.
     mutating func finish(merges: borrowing PairTable, into out: inout [UInt32]) {
         if symbols.count <= Self.scanLimit {

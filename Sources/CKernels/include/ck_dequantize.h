@@ -28,9 +28,8 @@ void ck_dequantize_q4_k(const void *blocks, float *out, size_t n);
 void ck_dequantize_q5_k(const void *blocks, float *out, size_t n);
 void ck_dequantize_q6_k(const void *blocks, float *out, size_t n);
 
-/// Float to half precision and to bfloat16, rounded to nearest even; NaN stays NaN.
+/// Float to half precision, rounded to nearest even; NaN stays NaN.
 void ck_weights_to_f16(const float *values, uint16_t *out, size_t n);
-void ck_weights_to_bf16(const float *values, uint16_t *out, size_t n);
 
 #ifdef __cplusplus
 }

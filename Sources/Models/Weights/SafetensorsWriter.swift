@@ -185,7 +185,7 @@ public struct SafetensorsWriter {
         case .floats(let values, let type):
             let pieceLength = 1 << 16
             var piece = [UInt16](repeating: 0, count: min(values.count, pieceLength))
-            let round = type == .f16 ? ck_weights_to_f16 : ck_weights_to_bf16
+            let round = type == .f16 ? ck_weights_to_f16 : ck_to_bf16
             for start in stride(from: 0, to: values.count, by: pieceLength) {
                 let count = min(pieceLength, values.count - start)
                 guard let source = values.baseAddress?.advanced(by: start) else { return }
