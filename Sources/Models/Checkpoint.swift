@@ -1,16 +1,6 @@
 import Foundation
 import Tensors
 
-/// The architectures that Retort knows, by the name that checkpoints give them.
-enum ArchitectureRegistry {
-    static let names = ["gpt2", "llama"]
-
-    static func make(_ configuration: ModelConfiguration) -> any Architecture {
-        configuration.modelType == "gpt2"
-            ? GPT2(configuration: configuration) : Llama(configuration)
-    }
-}
-
 /// A model on disk: a Hugging Face directory or a GGUF file.
 ///
 /// Weights are read when asked for.
