@@ -12,7 +12,7 @@ extension Extraction {
         to output: ShardWriter
     ) throws {
         let k = settings.topK
-        let top = teacher.topLogProbabilities(hidden, k: k)
+        let top = TopLogProbabilities(hidden, k: k, head: teacher.head)
         var row = 0
         for example in part {
             let rows = row..<(row + example.supervised.count)
@@ -55,7 +55,7 @@ extension Extraction {
             files[name] = try Data(contentsOf: folder.appendingPathComponent(name))
         }
         return TeacherTables(
-            head: teacher.head.value.values,
+            head: teacher.head.weight.value.values,
             embeddingIDs: ids,
             embedding: teacher.embeddingRows(ids).values,
             tokenizerFiles: files

@@ -1,4 +1,3 @@
-import CKernels
 import Foundation
 import Models
 import Tensors
@@ -18,9 +17,8 @@ final class LayerwiseTeacher {
     private let embedding: Parameter
     private let positions: Parameter?
     private let finalNorm: FinalNorm
-    /// [V, D].
-    let head: Parameter
-    private let packedHead: PackedWeights
+    /// What makes logits of hidden states.
+    let head: TeacherHead
 
     init(_ checkpoint: Checkpoint, compute: ComputeType) throws {
         self.checkpoint = checkpoint
@@ -29,10 +27,11 @@ final class LayerwiseTeacher {
         embedding = try architecture.tokenEmbedding(from: checkpoint)
         positions = try architecture.positionEmbedding(from: checkpoint)
         finalNorm = try architecture.finalNorm(from: checkpoint)
-        head =
+        head = TeacherHead(
             checkpoint.configuration.tiesEmbeddings
-            ? embedding : try architecture.head(from: checkpoint)
-        packedHead = PackedWeights(head.value, compute: compute)
+                ? embedding : try architecture.head(from: checkpoint),
+            compute: compute
+        )
     }
 
     /// The embedding rows of the given tokens, (n, D).
@@ -96,52 +95,5 @@ final class LayerwiseTeacher {
         }
         if start < sequences.count { groups.append(start..<sequences.count) }
         return groups
-    }
-
-    /// The k most likely tokens of each row of hidden states, with their log-probabilities and the
-    /// log-partition of the whole row at temperature 1.
-    func topLogProbabilities(_ hidden: Matrix, k: Int) -> (
-        ids: [UInt32], logProbabilities: [Float], logPartitions: [Float]
-    ) {
-        var ids = [UInt32](repeating: 0, count: hidden.rows * k)
-        var values = [Float](repeating: 0, count: hidden.rows * k)
-        var partitions = [Float](repeating: 0, count: hidden.rows)
-        let chunk = 256
-        let logits = Matrix(uninitialized: min(chunk, max(1, hidden.rows)), packedHead.outputs)
-        let vocabulary = packedHead.outputs
-        for start in stride(from: 0, to: hidden.rows, by: chunk) {
-            let count = min(chunk, hidden.rows - start)
-            let part = logits.slice(rows: 0..<count)
-            packedHead.multiply(hidden.slice(rows: start..<(start + count)), into: part)
-            ids.withUnsafeMutableBufferPointer { ids in
-                values.withUnsafeMutableBufferPointer { values in
-                    partitions.withUnsafeMutableBufferPointer { partitions in
-                        nonisolated(unsafe) let (ids, values) = (ids, values)
-                        nonisolated(unsafe) let partitions = partitions
-                        parallelRanges(count) { range, _ in
-                            var heap = [UInt64](repeating: 0, count: max(1, k))
-                            for row in range {
-                                let partition = ck_log_sum_exp(part.row(row), vocabulary, 1, nil)
-                                partitions[start + row] = partition
-                                guard k > 0, let ids = ids.baseAddress,
-                                    let values = values.baseAddress
-                                else { continue }
-                                let at = (start + row) * k
-                                ck_top_k(
-                                    part.row(row),
-                                    vocabulary,
-                                    k,
-                                    ids + at,
-                                    values + at,
-                                    &heap
-                                )
-                                for entry in at..<(at + k) { values[entry] -= partition }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        return (ids, values, partitions)
     }
 }
