@@ -4,6 +4,7 @@ MODEL ?= models/smollm2-135m-instruct.gguf
 RUN ?= runs/quickstart
 PIPELINE ?= pipelines/quickstart.yaml
 SEEDS ?= 1 2 3
+MUTATIONS ?= 10000
 # Python is needed for `data` (standard library) and `parity` (reference/requirements.txt) only.
 PYTHON ?= python3
 SWIFT_FLAGS ?=
@@ -15,7 +16,7 @@ GENERATE_FLAGS ?= --temperature 0.7 --top-p 0.9 --max-new-tokens 128 --seed 1 --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: bench help quickstart setup teacher build test lint format data seeds parity goldens clean
+.PHONY: bench fuzz help quickstart setup teacher build test lint format data seeds parity goldens clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +65,9 @@ seeds: setup teacher build ## the quick start's students once for each of SEEDS
 bench: setup ## speed of products and of the student, as shares of a plain product
 	swift build -c release --product benchmarks
 	.build/release/benchmarks
+
+fuzz: setup ## open MUTATIONS damaged files of each kind under AddressSanitizer
+	@MUTATIONS=$(MUTATIONS) scripts/fuzz.sh
 
 parity: build ## hold the quick start's cache and students against transformers (needs Python)
 	$(RETORT) model hidden $(MODEL) --cache $(RUN)/cache --records 32 --output $(RUN)/hidden.safetensors

@@ -116,6 +116,13 @@ let package = Package(
             path: "benchmarks"
         ),
 
+        // Damaged files by the thousand, under AddressSanitizer: `make fuzz`.
+        .executableTarget(
+            name: "fuzz",
+            dependencies: ["Extract", "Models", "Tensors", "Tokenizers"],
+            path: "Tests/Fuzz"
+        ),
+
         // A tiny teacher and its data, for tests that run the whole way.
         .target(
             name: "TestSupport",

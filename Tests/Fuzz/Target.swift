@@ -1,0 +1,94 @@
+import Extract
+import Foundation
+import Models
+import Tokenizers
+
+/// A kind of file that strangers give us, and what is done with one that opens.
+enum Target: String, CaseIterable {
+    case gguf
+    case safetensors
+    case tokenizer
+    case config
+
+    /// The name that a mutated file gets in its directory.
+    var fileName: String {
+        switch self {
+        case .gguf: "model.gguf"
+        case .safetensors: "model.safetensors"
+        case .tokenizer: "tokenizer.json"
+        case .config: "config.json"
+        }
+    }
+
+    /// The part of a file that is JSON.
+    func text(_ bytes: [UInt8]) -> Range<Int>? {
+        switch self {
+        case .gguf: nil
+        case .safetensors: 8..<max(8, min(bytes.count, 8 + headerLength(bytes)))
+        case .tokenizer, .config: 0..<bytes.count
+        }
+    }
+
+    private func headerLength(_ bytes: [UInt8]) -> Int {
+        let length = bytes.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        return Int(min(length, UInt64(bytes.count)))
+    }
+
+    /// Makes the header's length true again after its text has changed, so that damage behind it is
+    /// reached.
+    func mend(_ bytes: inout [UInt8], grownBy growth: Int, oldHeader: Int) {
+        guard self == .safetensors, bytes.count >= 8 else { return }
+        let length = UInt64(max(0, oldHeader + growth))
+        for index in 0..<8 { bytes[index] = UInt8(truncatingIfNeeded: length >> UInt64(8 * index)) }
+    }
+
+    /// Opens what lies in `directory` and uses it as the commands do.
+    ///
+    /// - Throws: The error that a person would see.
+    func use(_ directory: URL) throws {
+        let file = directory.appendingPathComponent(fileName)
+        switch self {
+        case .gguf:
+            let weights = try GGUFFile(path: file.path)
+            for name in weights.tensorNames { try read(name, weights) }
+            guard weights.info("token_embd.weight") != nil else { return }
+            let checkpoint = try Checkpoint(file)
+            let tokenizer = Result { try Tokenizer(checkpoint) }
+            try run(checkpoint)
+            try use(tokenizer.get())
+        case .safetensors, .config:
+            try run(try Checkpoint(directory))
+        case .tokenizer:
+            try use(try Tokenizer(directory: directory))
+        }
+    }
+
+    private func read(_ name: String, _ weights: GGUFFile) throws {
+        guard let info = weights.info(name) else { return }
+        var values = [Float](repeating: 0, count: info.elementCount)
+        try values.withUnsafeMutableBufferPointer { try weights.read(name, into: $0) }
+    }
+
+    private func run(_ checkpoint: Checkpoint) throws {
+        let model = try checkpoint.model()
+        let count = UInt32(model.configuration.vocabularySize)
+        let batch = VarlenBatch([[0, 1 % count, 2 % count, 3 % count, 1 % count], [0]])
+        guard model.configuration.maxPositions >= 5 else { return }
+        _ = model.hiddenStates(batch, tape: nil)
+    }
+
+    private static let texts = [
+        "", "Hello world", "  two  spaces\n\n\ttabs\r\n", "naïve café 日本語 العربية हिन्दी 👩‍👩‍👧‍👦",
+        "<s>[INST] 12345 [/INST]</s><|endoftext|>", String(repeating: "a", count: 3_000),
+        "e\u{301}\u{302}\u{0}\u{7f}\u{fffd}",
+    ]
+
+    private func use(_ tokenizer: Tokenizer) throws {
+        for text in Self.texts {
+            let ids = try tokenizer.encode(text)
+            _ = tokenizer.decode(ids, skipSpecialTokens: false)
+            for id in ids.prefix(50) { _ = tokenizer.bytes(of: id) }
+        }
+        _ = tokenizer.decode([0, .max, 1 << 30])
+    }
+}
