@@ -51,7 +51,7 @@ public final class CacheWriter {
         self.description = description
         self.plannedShards = plannedShards
         self.worker = worker
-        claims = ShardClaims(cache: directory, timeout: claimTimeout)
+        claims = ShardClaims(cache: directory, timeout: claimTimeout, worker: worker)
         journals = CacheJournals(directory: directory)
         guard plannedShards >= 0, description.shardPlan.count == plannedShards else {
             throw CacheError(
@@ -179,8 +179,7 @@ public final class CacheWriter {
 
     private func claim(_ name: String, file: String, isDone: () -> Bool) throws -> ShardClaim? {
         guard !isDone() else { return nil }
-        let who = worker?.description ?? "a run without --worker"
-        guard let claim = try claims.take(name, worker: who) else { return nil }
+        guard let claim = try claims.take(name) else { return nil }
         do {
             // Its last holder may have finished just before: entered first, released afterwards.
             try refresh()

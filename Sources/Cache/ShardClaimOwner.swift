@@ -13,7 +13,7 @@ struct ShardClaimOwner: Codable, Equatable, Sendable {
     var pid: Int32
     /// When the process started, in the kernel's ticks: a number used again has another.
     var processStart: String
-    /// "worker 3 of 8", or "a run".
+    /// "worker 3 of 8", or "a run without --worker".
     var worker: String
     /// When the claim was made, UTC, for people.
     var time: String
@@ -21,7 +21,7 @@ struct ShardClaimOwner: Codable, Equatable, Sendable {
     var nonce: String
 
     /// This process, with a new nonce.
-    static func current(worker: String) -> ShardClaimOwner {
+    static func current(worker: CacheWorker?) -> ShardClaimOwner {
         let pid = getpid()
         return ShardClaimOwner(
             host: ProcessInfo.processInfo.hostName,
@@ -29,7 +29,7 @@ struct ShardClaimOwner: Codable, Equatable, Sendable {
             processes: processNamespace,
             pid: pid,
             processStart: Self.process(pid)?.start ?? "",
-            worker: worker,
+            worker: words(worker),
             time: ISO8601DateFormatter().string(from: Date()),
             nonce: newNonce()
         )
@@ -41,15 +41,20 @@ struct ShardClaimOwner: Codable, Equatable, Sendable {
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
-    /// True when the holder ran where this process can look for it, and is no more.
-    var isGone: Bool {
+    /// True when the holder is no more: its process has ended, as far as this one can see; or it
+    /// was the same worker elsewhere, and the scheduler, which runs each once, has started it anew.
+    func isGone(for worker: CacheWorker?) -> Bool {
         guard !boot.isEmpty, !processes.isEmpty, pid > 0,
             boot == Self.line("/proc/sys/kernel/random/boot_id"),
             processes == Self.processNamespace
-        else { return false }
+        else { return worker != nil && self.worker == Self.words(worker) }
         guard let process = Self.process(pid) else { return kill(pid, 0) != 0 && errno == ESRCH }
         // A zombie only waits for its parent: it writes nothing any more.
         return process.state == "Z" || process.state == "X" || process.start != processStart
+    }
+
+    private static func words(_ worker: CacheWorker?) -> String {
+        worker?.description ?? "a run without --worker"
     }
 
     private static var processNamespace: String {

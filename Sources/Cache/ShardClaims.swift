@@ -17,7 +17,9 @@ struct ShardClaims {
         let age: Int
         fileprivate let status: stat
 
-        func isDead(timeout: Int) -> Bool { age > timeout || owner?.isGone == true }
+        func isDead(for claims: ShardClaims) -> Bool {
+            age > claims.timeout || owner?.isGone(for: claims.worker) == true
+        }
 
         /// "worker 3 of 8 (host node7, process 123, 20 s ago)".
         var words: String {
@@ -30,15 +32,19 @@ struct ShardClaims {
     /// Seconds without a touch after which a claim is dead.
     let timeout: Int
 
-    init(cache: URL, timeout: Int) {
+    /// Who claims; nil for a run that is none of several workers.
+    let worker: CacheWorker?
+
+    init(cache: URL, timeout: Int, worker: CacheWorker?) {
         directory = cache.appendingPathComponent(Self.folder)
         self.timeout = timeout
+        self.worker = worker
     }
 
     /// Takes `name`, at once or from a dead holder; nil when a live one has it.
     ///
     /// - Throws: `CacheError` when the file system refuses.
-    func take(_ name: String, worker: String) throws -> ShardClaim? {
+    func take(_ name: String) throws -> ShardClaim? {
         let owner = ShardClaimOwner.current(worker: worker)
         let path = self.path(name)
         // Twice: a dead claim is moved away first. Whoever is quicker then has it.
@@ -47,14 +53,14 @@ struct ShardClaims {
                 return ShardClaim(path: path, descriptor: descriptor, timeout: timeout)
             }
             guard let found = try look(name) else { continue }
-            guard found.isDead(timeout: timeout), try remove(found) else { return nil }
+            guard found.isDead(for: self), try remove(found) else { return nil }
         }
         return nil
     }
 
     /// The claims whose holders live.
     func live() throws -> [Found] {
-        try all().filter { !$0.isDead(timeout: timeout) }
+        try all().filter { !$0.isDead(for: self) }
     }
 
     /// Every claim that is there.
@@ -67,7 +73,7 @@ struct ShardClaims {
 
     /// Removes what dead processes left, and the folder when that leaves it empty.
     func clean() throws {
-        for found in try all() where found.isDead(timeout: timeout) { _ = try remove(found) }
+        for found in try all() where found.isDead(for: self) { _ = try remove(found) }
         rmdir(directory.path)
     }
 

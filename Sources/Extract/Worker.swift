@@ -50,7 +50,7 @@ public struct Worker: Sendable, Equatable, CustomStringConvertible {
         let rank =
             try variables.pair("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")
             ?? variables.pair("PMI_RANK", "PMI_SIZE")
-            ?? variables.pair("SLURM_PROCID", "SLURM_NTASKS")
+            ?? variables.slurmStep()
         let found: Worker?
         switch (task, rank) {
         case (let task?, let rank?) where rank.place.count > 1:
@@ -101,6 +101,11 @@ private struct Variables {
             )
         }
         return worker
+    }
+
+    /// A batch script has the first variable too, and the second only when it asked for tasks.
+    func slurmStep() throws -> Worker? {
+        environment["SLURM_NTASKS"] == nil ? nil : try pair("SLURM_PROCID", "SLURM_NTASKS")
     }
 
     /// Kubernetes tells a pod its index and not the number of completions.

@@ -10,7 +10,7 @@ func deadOwner() throws -> ShardClaimOwner {
     process.executableURL = URL(fileURLWithPath: "/bin/true")
     try process.run()
     process.waitUntilExit()
-    var owner = ShardClaimOwner.current(worker: "worker 1 of 2")
+    var owner = ShardClaimOwner.current(worker: CacheWorker(index: 1, count: 2))
     owner.pid = process.processIdentifier
     return owner
 }
@@ -32,7 +32,7 @@ private func setAge(_ url: URL, _ age: Int) throws {
 @Suite("Claims")
 struct ClaimTests {
     private func elsewhere() -> ShardClaimOwner {
-        var owner = ShardClaimOwner.current(worker: "worker 1 of 2")
+        var owner = ShardClaimOwner.current(worker: CacheWorker(index: 1, count: 2))
         (owner.host, owner.boot) = ("another", "another start")
         return owner
     }
@@ -40,14 +40,14 @@ struct ClaimTests {
     @Test("one of two has a claim, and the other when it is given back")
     func exclusive() throws {
         let scratch = try Scratch()
-        let claims = ShardClaims(cache: scratch.url, timeout: 600)
-        let first = try #require(try claims.take("shard-1", worker: "a"))
+        let claims = ShardClaims(cache: scratch.url, timeout: 600, worker: nil)
+        let first = try #require(try claims.take("shard-1"))
         #expect(first.isHeld)
-        #expect(try claims.take("shard-1", worker: "b") == nil)
-        let other = try #require(try claims.take("shard-2", worker: "b"))
+        #expect(try claims.take("shard-1") == nil)
+        let other = try #require(try claims.take("shard-2"))
         #expect(try claims.live().map(\.name) == ["shard-1", "shard-2"])
         first.release()
-        let second = try #require(try claims.take("shard-1", worker: "b"))
+        let second = try #require(try claims.take("shard-1"))
         #expect(second.isHeld && !first.isHeld)
         first.release()
         #expect(second.isHeld, "a second release changes nothing")
@@ -60,51 +60,51 @@ struct ClaimTests {
     @Test("a process of this machine that is gone, or whose number is another's now, holds nothing")
     func deadProcess() throws {
         let scratch = try Scratch()
-        let claims = ShardClaims(cache: scratch.url, timeout: 600)
-        var reused = ShardClaimOwner.current(worker: "x")
+        let claims = ShardClaims(cache: scratch.url, timeout: 600, worker: nil)
+        var reused = ShardClaimOwner.current(worker: nil)
         reused.processStart = "1"
         for (number, owner) in [try deadOwner(), reused].enumerated() {
             let name = "shard-\(number)"
             try leaveClaim(name, try canonicalJSON(owner, lines: false), in: scratch.url)
             #expect(try claims.live().isEmpty)
-            let claim = try #require(try claims.take(name, worker: "a"))
+            let claim = try #require(try claims.take(name))
             #expect(claim.isHeld)
         }
         // The same numbers in another container, or of another start, say nothing about this one.
         var foreign = try deadOwner()
         foreign.processes = "pid:[1]"
         try leaveClaim("shard-7", try canonicalJSON(foreign, lines: false), in: scratch.url)
-        #expect(try claims.take("shard-7", worker: "a") == nil)
+        #expect(try claims.take("shard-7") == nil)
     }
 
     @Test("a claim of another machine lasts until it was not touched for the time set")
     func otherMachine() throws {
         let scratch = try Scratch()
-        let claims = ShardClaims(cache: scratch.url, timeout: 600)
+        let claims = ShardClaims(cache: scratch.url, timeout: 600, worker: nil)
         let text = try canonicalJSON(elsewhere(), lines: false)
         // Also what cannot be read, as after a kill where there are no hard links.
         for (name, bytes) in [("shard-1", text), ("shard-2", []), ("teacher", Array("?".utf8))] {
             try leaveClaim(name, bytes, in: scratch.url, age: 500)
-            #expect(try claims.take(name, worker: "a") == nil)
+            #expect(try claims.take(name) == nil)
             #expect(try claims.look(name)?.age ?? 0 >= 500)
             try leaveClaim(name, bytes, in: scratch.url, age: 700)
-            #expect(try claims.take(name, worker: "a") != nil)
+            #expect(try claims.take(name) != nil)
         }
         // A clock that was ahead.
         try leaveClaim("shard-3", text, in: scratch.url, age: -5_000)
-        #expect(try claims.take("shard-3", worker: "a") == nil)
+        #expect(try claims.take("shard-3") == nil)
     }
 
     @Test("of many that find a claim dead at the same time, one gets it")
     func takeover() throws {
         let scratch = try Scratch()
-        let claims = ShardClaims(cache: scratch.url, timeout: 600)
+        let claims = ShardClaims(cache: scratch.url, timeout: 600, worker: nil)
         let text = try canonicalJSON(try deadOwner(), lines: false)
         for round in 0..<30 {
             try leaveClaim("shard-\(round)", text, in: scratch.url)
             let taken = Mutex<[ShardClaim]>([])
             DispatchQueue.concurrentPerform(iterations: 8) { _ in
-                if let claim = try? claims.take("shard-\(round)", worker: "a") {
+                if let claim = try? claims.take("shard-\(round)") {
                     taken.withLock { $0.append(claim) }
                 }
             }
@@ -118,34 +118,55 @@ struct ClaimTests {
     @Test("a claim that was taken over between a look and the removal stays")
     func lateRemoval() throws {
         let scratch = try Scratch()
-        let claims = ShardClaims(cache: scratch.url, timeout: 600)
+        let claims = ShardClaims(cache: scratch.url, timeout: 600, worker: nil)
         try leaveClaim("shard-1", try canonicalJSON(try deadOwner(), lines: false), in: scratch.url)
         let found = try #require(try claims.look("shard-1"))
-        let claim = try #require(try claims.take("shard-1", worker: "quicker"))
+        let claim = try #require(try claims.take("shard-1"))
         #expect(try !claims.remove(found))
         #expect(claim.isHeld)
-        #expect(try claims.take("shard-1", worker: "late") == nil)
+        #expect(try claims.take("shard-1") == nil)
+    }
+
+    @Test("a worker that was started anew elsewhere takes its own claim up, and no other's")
+    func restarted() throws {
+        let scratch = try Scratch()
+        let text = try canonicalJSON(elsewhere(), lines: false)
+        try leaveClaim("shard-1", text, in: scratch.url)
+        let claims = (0..<2).map {
+            ShardClaims(
+                cache: scratch.url,
+                timeout: 600,
+                worker: CacheWorker(index: $0, count: 2)
+            )
+        }
+        #expect(try claims[0].take("shard-1") == nil)
+        let claim = try #require(try claims[1].take("shard-1"))
+        // Here, where processes can be seen, a second one of the same number is another.
+        #expect(try claims[1].take("shard-1") == nil)
+        #expect(claim.isHeld)
     }
 
     @Test("who lost a claim learns of it and leaves the new one alone")
     func lost() throws {
         let scratch = try Scratch()
-        let claims = ShardClaims(cache: scratch.url, timeout: 600)
-        let slow = try #require(try claims.take("shard-1", worker: "slow"))
+        let claims = ShardClaims(cache: scratch.url, timeout: 600, worker: nil)
+        let slow = try #require(try claims.take("shard-1"))
         let file = claims.directory.appendingPathComponent("shard-1.claim")
+        let first = try claims.look("shard-1")?.owner
         try setAge(file, 1_000)
-        let taker = try #require(try claims.take("shard-1", worker: "taker"))
-        #expect(!slow.isHeld && taker.isHeld)
+        let taker = try #require(try claims.take("shard-1"))
+        let second = try claims.look("shard-1")?.owner
+        #expect(!slow.isHeld && taker.isHeld && first != second)
         slow.release()
         #expect(taker.isHeld)
-        #expect(try claims.look("shard-1")?.owner?.worker == "taker")
+        #expect(try claims.look("shard-1")?.owner == second)
     }
 
     @Test("a claim that is held is touched again and again")
     func heartbeat() throws {
         let scratch = try Scratch()
-        let claims = ShardClaims(cache: scratch.url, timeout: 1)
-        let claim = try #require(try claims.take("shard-1", worker: "a"))
+        let claims = ShardClaims(cache: scratch.url, timeout: 1, worker: nil)
+        let claim = try #require(try claims.take("shard-1"))
         let file = claims.directory.appendingPathComponent("shard-1.claim")
         for _ in 0..<2 {
             try setAge(file, 1_000)

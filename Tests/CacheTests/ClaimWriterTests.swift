@@ -162,7 +162,7 @@ struct ClaimWriterTests {
     @Test("without locks, the claims of a machine that lives keep a run out, with its name")
     func claimsAlone() throws {
         let scratch = try Scratch()
-        var owner = ShardClaimOwner.current(worker: "worker 5 of 6")
+        var owner = ShardClaimOwner.current(worker: CacheWorker(index: 5, count: 6))
         (owner.host, owner.boot) = ("node7", "another start")
         try leaveClaim("shard-1", try canonicalJSON(owner, lines: false), in: scratch.url)
         let refused = #expect(throws: CacheError.self) { try sample.writer(scratch.url) }

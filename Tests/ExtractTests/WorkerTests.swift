@@ -35,6 +35,7 @@ struct WorkerTests {
         #expect(try worker(["RANK": "0", "WORLD_SIZE": "1"]) == nil, "one process is no worker")
         // What a batch script of Slurm has although it is no step.
         #expect(try worker(["SLURM_PROCID": "0", "SLURM_NTASKS": "1"]) == nil)
+        #expect(try worker(["SLURM_PROCID": "0"]) == nil)
     }
 
     @Test("ranks within a task count with the tasks, and mpirun before Slurm's step")
