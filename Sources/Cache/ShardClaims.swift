@@ -47,13 +47,14 @@ struct ShardClaims {
     func take(_ name: String) throws -> ShardClaim? {
         let owner = ShardClaimOwner.current(worker: worker)
         let path = self.path(name)
-        // Twice: a dead claim is moved away first. Whoever is quicker then has it.
+        // Twice: what is there may go, or be moved away as dead. Whoever is quicker then has it.
         for _ in 0..<2 {
+            if let found = try look(name) {
+                guard found.isDead(for: self), try remove(found) else { return nil }
+            }
             if let descriptor = try create(path, owner) {
                 return ShardClaim(path: path, descriptor: descriptor, timeout: timeout)
             }
-            guard let found = try look(name) else { continue }
-            guard found.isDead(for: self), try remove(found) else { return nil }
         }
         return nil
     }
@@ -66,9 +67,10 @@ struct ShardClaims {
     /// Every claim that is there.
     func all() throws -> [Found] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
-        return try names.sorted().filter { $0.hasSuffix(Self.suffix) }.compactMap {
-            try look(String($0.dropLast(Self.suffix.count)))
-        }
+        let claims = names.sorted().filter { $0.hasSuffix(Self.suffix) }
+        guard !claims.isEmpty else { return [] }
+        let now = try now()
+        return try claims.compactMap { try look(String($0.dropLast(Self.suffix.count)), now: now) }
     }
 
     /// Removes what dead processes left, and the folder when that leaves it empty.
@@ -147,9 +149,9 @@ struct ShardClaims {
     }
 
     /// The claim `name` as it is now; nil when nobody has it.
-    func look(_ name: String) throws -> Found? {
+    func look(_ name: String, now: Int? = nil) throws -> Found? {
         guard let (owner, status) = try read(path(name)) else { return nil }
-        let age = max(0, try now() - Int(status.st_mtim.tv_sec))
+        let age = max(0, try (now ?? self.now()) - Int(status.st_mtim.tv_sec))
         return Found(name: name, owner: owner, age: age, status: status)
     }
 

@@ -126,6 +126,18 @@ struct MergeTests {
         #expect(try contents(of: out.url) == whole())
     }
 
+    @Test("parts that kept no counts get their manifest from a run that computes nothing")
+    func withoutCounts() throws {
+        let (a, out) = (try Scratch(), try Scratch())
+        let writer = try sample.writer(a.url)
+        for shard in sample.shardSizes.indices { try sample.write(shard: shard, to: writer) }
+        try writer.writeTeacher(sample.tables)
+        let error = #expect(throws: CacheError.self) { try merge([a], out.url) }
+        #expect(error?.kind == .unsupported && error?.message.contains("no counts") == true)
+        #expect(try sample.work(in: out.url, worker: nil))
+        #expect(try contents(of: out.url) == whole())
+    }
+
     @Test("two answers for one shard are refused")
     func contradiction() throws {
         let (a, b, out) = (try Scratch(), try Scratch(), try Scratch())
