@@ -64,6 +64,9 @@ struct CacheJournals {
             }
             description = other
         }
+        guard line.shard?.countsAddUp ?? true else {
+            throw CacheError.corrupt(path, "the counts of a shard do not add up")
+        }
         counts = line.counts ?? counts
         if let entry = line.shard, entry.file.path == CacheLayout.shardPath(entry.index),
             shards[entry.index]?.contains(entry) != true

@@ -128,6 +128,13 @@ public struct CacheMerger {
             if let entry = try agreed(found, on: CacheLayout.shardPath(index)),
                 !writer.completedShards.contains(index)
             {
+                guard entry.records == description.shardPlan[index] else {
+                    throw CacheError.corrupt(
+                        output.path,
+                        "a part's journal gives shard \(index) \(entry.records) examples, its plan "
+                            + "\(description.shardPlan[index])"
+                    )
+                }
                 try bring(entry.file) { $0.shards[index]?.contains(entry) == true }
                 try writer.enter(entry)
             }

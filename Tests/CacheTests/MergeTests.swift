@@ -138,6 +138,28 @@ struct MergeTests {
         #expect(try contents(of: out.url) == whole())
     }
 
+    @Test(
+        "a part whose journal makes no sense is refused",
+        arguments: [
+            (#""records":4"#, #""records":9223372036854775807"#),
+            (#""tokens":"#, #""tokens":-"#), (#""train":3"#, #""train":5"#),
+            (#""records":4,"rows""#, #""records":5,"rows""#), (#"{"shard""#, #"{"shart""#),
+        ]
+    )
+    func oddJournal(what: String, instead: String) throws {
+        let (a, out) = (try Scratch(), try Scratch())
+        try part(a.url, [1])
+        let journal = a.url.appendingPathComponent(CacheJournal.fileName)
+        let text = try String(contentsOf: journal, encoding: .utf8)
+        let odd = text.replacingOccurrences(of: what, with: instead)
+        try #require(odd != text)
+        try Data(odd.utf8).write(to: journal)
+        let output = out.url.appendingPathComponent("cache")
+        let error = #expect(throws: CacheError.self) { try merge([a], output) }
+        #expect(error?.kind == .corrupt && error?.path == journal.path)
+        #expect(!FileManager.default.fileExists(atPath: output.path))
+    }
+
     @Test("two answers for one shard are refused")
     func contradiction() throws {
         let (a, b, out) = (try Scratch(), try Scratch(), try Scratch())

@@ -15,7 +15,7 @@ struct ExtractCommand: ParsableCommand {
                 --set data=data/instructions.jsonl --set output=runs/cache
               retort extract --config pipelines/quickstart.yaml \\
                 --set output=runs/cache --dry-run
-              srun -n 8 retort extract --config pipelines/quickstart.yaml
+              srun -n 8 retort extract --config extract.yaml
 
             Settings: \(ExtractSettings.CodingKeys.allCases.map(\.rawValue).joined(separator: ", "))
             """
