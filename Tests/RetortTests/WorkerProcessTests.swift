@@ -23,16 +23,32 @@ struct WorkerProcessTests {
         try Data(contentsOf: folder.appendingPathComponent("\(cache)/manifest.json"))
     }
 
-    /// Waits until a process holds a claim, and stops it there.
-    private func stopInShard(_ process: RetortProcess, claims: URL) throws -> Bool {
-        while process.isRunning {
-            process.send(SIGSTOP)
-            let names = (try? FileManager.default.contentsOfDirectory(atPath: claims.path)) ?? []
-            if names.contains(where: { $0.hasPrefix("shard-") }) { return true }
-            process.send(SIGCONT)
-            usleep(1_000)
+    /// Starts a worker of `shared` and stops it while it holds a shard.
+    ///
+    /// On a busy machine it may be done before it is looked at: then another try.
+    private func startedInShard(_ worker: String, in folder: URL) throws -> RetortProcess {
+        let shared = folder.appendingPathComponent("shared")
+        let claims = shared.appendingPathComponent("claims")
+        for _ in 0..<20 {
+            let process = try RetortProcess(arguments("shared", "--worker", worker), in: folder)
+            func hasShard() -> Bool {
+                let names = try? FileManager.default.contentsOfDirectory(atPath: claims.path)
+                return names?.contains { $0.hasPrefix("shard-") } == true
+            }
+            while process.isRunning {
+                if hasShard() {
+                    process.send(SIGSTOP)
+                    // Until the signal has arrived.
+                    usleep(10_000)
+                    if hasShard() { return process }
+                    process.send(SIGCONT)
+                }
+                usleep(1_000)
+            }
+            #expect(try process.wait().code == 0)
+            try FileManager.default.removeItem(at: shared)
         }
-        return false
+        throw CocoaError(.fileNoSuchFile)
     }
 
     @Test("of four workers one is killed in a shard; the others complete the cache of one run")
@@ -42,8 +58,7 @@ struct WorkerProcessTests {
             let single = try RetortProcess.run(arguments("single", "--worker", "none"), in: folder)
             #expect(single.code == 0, "\(single.errors)")
             let claims = folder.appendingPathComponent("shared/claims")
-            let victim = try RetortProcess(arguments("shared", "--worker", "3/4"), in: folder)
-            try #require(try stopInShard(victim, claims: claims))
+            let victim = try startedInShard("3/4", in: folder)
             let others = try (0..<3).map {
                 try RetortProcess(arguments("shared", "--worker", "\($0)/4"), in: folder)
             }
@@ -69,17 +84,15 @@ struct WorkerProcessTests {
     func asked() throws {
         try withFolder { folder in
             try prepare(folder, examples: 120)
-            let command = arguments("shared", "--worker", "0/2")
-            let worker = try RetortProcess(command, in: folder)
             let claims = folder.appendingPathComponent("shared/claims")
-            try #require(try stopInShard(worker, claims: claims))
+            let worker = try startedInShard("0/2", in: folder)
             worker.send(SIGTERM)
             worker.send(SIGCONT)
             let stopped = try worker.wait()
             #expect(stopped.code == 75, "\(stopped.errors)")
             #expect(stopped.errors.contains("Run the same command again to go on"))
             #expect(!FileManager.default.fileExists(atPath: claims.path))
-            let again = try RetortProcess.run(command, in: folder)
+            let again = try RetortProcess.run(arguments("shared", "--worker", "0/2"), in: folder)
             #expect(again.code == 0, "\(again.errors)")
             #expect(try RetortProcess.run(["cache", "verify", "shared"], in: folder).code == 0)
         }
@@ -89,9 +102,7 @@ struct WorkerProcessTests {
     func leftOver() throws {
         try withFolder { folder in
             try prepare(folder, examples: 40)
-            let claims = folder.appendingPathComponent("shared/claims")
-            let first = try RetortProcess(arguments("shared", "--worker", "0/2"), in: folder)
-            try #require(try stopInShard(first, claims: claims))
+            let first = try startedInShard("0/2", in: folder)
             let second = try RetortProcess.run(arguments("shared", "--worker", "1/2"), in: folder)
             #expect(second.code == 0, "\(second.errors)")
             #expect(second.errors.contains("shards still being written by others"))
