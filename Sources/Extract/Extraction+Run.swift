@@ -100,15 +100,15 @@ extension Extraction {
             loaded = teacher
             return teacher
         }
-        if order.writesTeacher, let claim = try writer.claimTeacher() {
-            defer { claim.release() }
-            try writer.writeTeacher(try tables(try teacher()))
-        }
         var meter = Meter(self, writer)
         var isBusy = true
         // Once more after a pass that did something: a claim may have died, or been given back.
         while isBusy {
             isBusy = false
+            if order.writesTeacher, let claim = try writer.claimTeacher() {
+                defer { claim.release() }
+                try writer.writeTeacher(try tables(try teacher()))
+            }
             for shard in order.shards {
                 guard let claim = try writer.claimShard(shard) else { continue }
                 defer { claim.release() }
