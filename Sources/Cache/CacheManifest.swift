@@ -40,6 +40,12 @@ public struct ShardEntry: Codable, Sendable, Equatable {
     public var splits: [String: Int]
     /// The file.
     public var file: FileEntry
+
+    /// Whether the numbers are within bounds and agree with each other.
+    var countsAddUp: Bool {
+        ([records, rows, tokens] + splits.values).allSatisfy(CacheManifest.counts.contains)
+            && splits.values.reduce(0, +) == records
+    }
 }
 
 /// What a finished cache consists of.
@@ -128,9 +134,7 @@ public struct CacheManifest: Codable, Sendable, Equatable {
             guard shard.index == i, shard.file.path == name else {
                 throw refuse("shard \(i) is listed as '\(shard.file.path)', not '\(name)'")
             }
-            let numbers = [shard.records, shard.rows, shard.tokens] + shard.splits.values
-            guard numbers.allSatisfy(Self.counts.contains),
-                shard.splits.values.reduce(0, +) == shard.records
+            guard shard.countsAddUp
             else { throw refuse("shard \(i) counts do not add up") }
         }
         guard shards.count == description.shardPlan.count else {
@@ -173,7 +177,7 @@ public struct CacheManifest: Codable, Sendable, Equatable {
     /// What a count of records, rows, tokens or bytes can be.
     ///
     /// Sums over all the shards that a manifest has room for stay far below 2^63.
-    private static let counts = 0...(1 << 40)
+    fileprivate static let counts = 0...(1 << 40)
 }
 
 /// Names inside a cache's directory.

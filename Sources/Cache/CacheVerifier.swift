@@ -119,28 +119,31 @@ public struct CacheVerifier: Sendable {
             ? [CacheProblem(file: entry.path, problem: "the SHA-256 is not the manifest's")] : found
     }
 
-    /// A journal may be absent (it is not needed to read); one that is there must agree.
+    /// Journals may be absent (they are not needed to read); those that are there must agree.
     private func journalProblems(_ directory: URL, manifest: CacheManifest) -> [CacheProblem] {
-        let url = directory.appendingPathComponent(CacheJournal.fileName)
-        guard FileManager.default.fileExists(atPath: url.path) else { return [] }
+        CacheJournals.names(in: directory).compactMap { name in
+            journalProblem(directory.appendingPathComponent(name), manifest: manifest).map {
+                CacheProblem(file: name, problem: $0)
+            }
+        }
+    }
+
+    private func journalProblem(_ url: URL, manifest: CacheManifest) -> String? {
         do {
-            let bytes = try DurableFile.read(url)
-            let lines = try CacheJournal.parse(bytes, path: url.path)
-            let isKnown = lines.allSatisfy { line in
+            var bytes = try DurableFile.read(url)
+            // A worker that was killed leaves half a line; nobody goes on with its journal.
+            let isWorkers = url.lastPathComponent != CacheJournal.fileName
+            if isWorkers { bytes.removeSubrange(((bytes.lastIndex(of: 0x0A) ?? -1) + 1)...) }
+            let isKnown = try CacheJournal.parse(bytes, path: url.path).allSatisfy { line in
                 if let description = line.description { return description == manifest.description }
+                if line.counts != nil { return true }
                 if let teacher = line.teacher { return teacher == manifest.teacher }
                 return line.shard.map { manifest.shards.contains($0) } ?? false
             }
-            if bytes.last == 0x0A && isKnown { return [] }
-            return [
-                CacheProblem(
-                    file: CacheJournal.fileName,
-                    problem: "does not agree with the manifest"
-                )
-            ]
+            return bytes.last == 0x0A && isKnown || bytes.isEmpty && isWorkers
+                ? nil : "does not agree with the manifest"
         } catch {
-            let message = (error as? CacheError)?.message ?? "\(error)"
-            return [CacheProblem(file: CacheJournal.fileName, problem: message)]
+            return (error as? CacheError)?.message ?? "\(error)"
         }
     }
 }

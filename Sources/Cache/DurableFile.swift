@@ -18,8 +18,9 @@ enum DurableFile {
         verify: (Int32) throws -> Void = { _ in }
     ) throws {
         let directory = url.deletingLastPathComponent()
+        // A name of its own: another worker may be writing the same file.
         let temporary = directory.appendingPathComponent(
-            "." + url.lastPathComponent + temporarySuffix
+            ".\(url.lastPathComponent).\(ShardClaimOwner.newNonce())\(temporarySuffix)"
         )
         let path = url.path
         let flags = O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW
@@ -88,12 +89,15 @@ enum DurableFile {
         try flush(descriptor, path: directory.path, needed: 0)
     }
 
-    /// Removes temporary files that a killed writer left in `directory`.
-    static func removeLeftovers(in directory: URL) throws {
+    /// Removes temporary files that a killed writer left in `directory`: those of the file `name`,
+    /// or all.
+    static func removeLeftovers(in directory: URL, of name: String = "") throws {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
-        for name in names where name.hasPrefix(".") && name.hasSuffix(temporarySuffix) {
-            let path = directory.appendingPathComponent(name).path
-            guard unlink(path) == 0 else { throw CacheError.system(path, "remove", code: errno) }
+        for found in names where found.hasPrefix("." + name) && found.hasSuffix(temporarySuffix) {
+            let path = directory.appendingPathComponent(found).path
+            guard unlink(path) == 0 || errno == ENOENT else {
+                throw CacheError.system(path, "remove", code: errno)
+            }
         }
     }
 

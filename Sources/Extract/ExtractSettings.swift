@@ -27,6 +27,8 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
     public var blockTokens: Int
     /// The size of a shard before compression.
     public var shardMiB: Int
+    /// Seconds without a sign of life after which another worker's claim on a shard is dead.
+    public var claimTimeout: Int
 
     /// The keys of the YAML file.
     public enum CodingKeys: String, CodingKey, CaseIterable {
@@ -42,6 +44,8 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
         case blockTokens = "block_tokens"
         /// See `ExtractSettings.shardMiB`.
         case shardMiB = "shard_mib"
+        /// See `ExtractSettings.claimTimeout`.
+        case claimTimeout = "claim_timeout"
     }
 
     /// Settings with the defaults of METHOD's example layout.
@@ -56,6 +60,7 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
         compute = .f32
         blockTokens = 32_768
         shardMiB = 256
+        claimTimeout = 600
     }
 
     /// Decodes with defaults for what is left out.
@@ -76,6 +81,7 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
         compute = try c.decodeIfPresent(ComputeType.self, forKey: .compute) ?? compute
         blockTokens = try c.decodeIfPresent(Int.self, forKey: .blockTokens) ?? blockTokens
         shardMiB = try c.decodeIfPresent(Int.self, forKey: .shardMiB) ?? shardMiB
+        claimTimeout = try c.decodeIfPresent(Int.self, forKey: .claimTimeout) ?? claimTimeout
     }
 
     /// Refuses what cannot work, before anything is read.
@@ -86,7 +92,7 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
             ("max_prompt_length", maxPromptLength, 1...1_000_000),
             ("max_length", maxLength, 2...1_000_000), ("top_k", topK, 0...4_096),
             ("block_tokens", blockTokens, 1...100_000_000), ("shard_mib", shardMiB, 1...1_024),
-            ("limit", limit ?? 1, 1...Int.max),
+            ("claim_timeout", claimTimeout, 1...86_400), ("limit", limit ?? 1, 1...Int.max),
         ]
         for (name, value, range) in checks where !range.contains(value) {
             throw ExtractError(

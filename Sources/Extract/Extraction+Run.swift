@@ -37,16 +37,19 @@ extension Extraction {
     /// Runs the teacher over what is missing.
     ///
     /// - Parameters:
+    ///   - worker: Which of several processes this is; nil for one that does everything.
     ///   - progress: Called after every layer of a block.
     ///   - shouldStop: Asked as often; true ends the run with the finished shards kept.
     /// - Throws: `CacheError` when the cache belongs to other settings or the disk is full,
     ///   `ExtractError` of kind stopped.
+    @discardableResult
     public func run(
+        worker: Worker? = nil,
         progress: (Progress) -> Void = { _ in },
         shouldStop: () -> Bool = { false }
-    ) throws {
+    ) throws -> Outcome {
         let there = (try? FileManager.default.contentsOfDirectory(atPath: settings.output)) ?? []
-        guard there.isEmpty || there.contains("journal.jsonl") else {
+        guard CacheWriter.canTakeUp(there) else {
             throw ExtractError(
                 .outputExists,
                 settings.output,
@@ -57,68 +60,98 @@ extension Extraction {
         let writer = try CacheWriter(
             directory: URL(fileURLWithPath: settings.output),
             description: description(),
-            plannedShards: plan.shards.count
+            plannedShards: plan.shards.count,
+            worker: worker?.place,
+            claimTimeout: settings.claimTimeout
         )
-        let done = writer.completedShards
-        let missing = plan.shards.indices.filter { !done.contains($0) }
-        if !missing.isEmpty || !writer.hasTeacher {
-            let teacher = try LayerwiseTeacher(checkpoint, compute: settings.compute)
-            if !writer.hasTeacher { try writer.writeTeacher(try tables(teacher)) }
-            try run(missing, teacher, writer, progress, shouldStop)
-        }
+        defer { writer.removeDeadClaims() }
         let forecast = forecast()
-        try writer.finish(counts: [
+        let counts = [
             "examples": examples.count, "tokens": forecast.tokens, "rows": forecast.rows,
             "prompts_cut": forecast.promptsCut, "examples_cut": forecast.examplesCut,
             "duplicates": forecast.duplicates, "without_response": forecast.withoutResponse,
-        ])
+        ]
+        try writer.note(counts: counts)
+        try fill(writer, worker, progress, shouldStop)
+        try writer.refresh()
+        let missing = writer.missing
+        guard missing.shards.isEmpty, !missing.teacher else {
+            return Outcome(
+                missingShards: missing.shards,
+                shardCount: plan.shards.count,
+                isTeacherMissing: missing.teacher
+            )
+        }
+        try writer.finish(counts: counts)
+        return Outcome(missingShards: [], shardCount: plan.shards.count, isTeacherMissing: false)
     }
 
-    private func run(
-        _ missing: [Int],
+    /// Claims and makes what is missing, until nothing can be claimed any more.
+    private func fill(
+        _ writer: CacheWriter,
+        _ worker: Worker?,
+        _ progress: (Progress) -> Void,
+        _ shouldStop: () -> Bool
+    ) throws {
+        let order = WorkerOrder(shards: plan.shards.count, worker: worker)
+        var loaded: LayerwiseTeacher?
+        func teacher() throws -> LayerwiseTeacher {
+            let teacher = try loaded ?? LayerwiseTeacher(checkpoint, compute: settings.compute)
+            loaded = teacher
+            return teacher
+        }
+        var meter = Meter(self, writer)
+        var isBusy = true
+        // Once more after a pass that did something: a claim may have died, or been given back.
+        while isBusy {
+            isBusy = false
+            if order.writesTeacher, let claim = try writer.claimTeacher() {
+                defer { claim.release() }
+                try writer.writeTeacher(try tables(try teacher()))
+            }
+            for shard in order.shards {
+                guard let claim = try writer.claimShard(shard) else { continue }
+                defer { claim.release() }
+                meter.begin(writer)
+                try make(shard, claim, try teacher(), writer, &meter, progress, shouldStop)
+                isBusy = true
+            }
+        }
+    }
+
+    private func make(
+        _ shard: Int,
+        _ claim: ShardClaim,
         _ teacher: LayerwiseTeacher,
         _ writer: CacheWriter,
+        _ meter: inout Meter,
         _ progress: (Progress) -> Void,
         _ shouldStop: () -> Bool
     ) throws {
         let layers = checkpoint.configuration.layerCount
-        let total = missing.flatMap { plan.shards[$0] }
-            .reduce(0) { $0 + examples[$1].tokenIDs.count }
-        var tokensDone = 0.0
-        var shardsDone = plan.shards.count - missing.count
-        for shard in missing {
-            let output = try writer.beginShard(
-                shard,
-                expectedRecords: plan.shards[shard].count
-            )
-            do {
-                for block in plan.blocks(ofShard: shard) {
-                    let part = examples[block]
-                    let share =
-                        Double(part.reduce(0) { $0 + $1.tokenIDs.count }) / Double(layers)
-                    let hidden = try teacher.hiddenStates(
-                        part.map(\.tokenIDs),
-                        rows: part.map(\.supervised)
-                    ) { _ in
-                        tokensDone += share
-                        progress(
-                            Progress(
-                                tokensDone: tokensDone,
-                                tokenCount: total,
-                                shardsDone: shardsDone,
-                                shardCount: plan.shards.count
-                            )
-                        )
-                        if shouldStop() { throw stopped(shardsDone) }
-                    }
-                    try append(part, hidden, teacher, to: output)
+        let output = try writer.beginShard(shard, expectedRecords: plan.shards[shard].count)
+        do {
+            for block in plan.blocks(ofShard: shard) {
+                let part = examples[block]
+                let share = Double(part.reduce(0) { $0 + $1.tokenIDs.count }) / Double(layers)
+                let hidden = try teacher.hiddenStates(
+                    part.map(\.tokenIDs),
+                    rows: part.map(\.supervised)
+                ) { _ in
+                    meter.tokensHere += share
+                    progress(meter.progress)
+                    if shouldStop() { throw stopped(meter.shardsDone) }
                 }
-                _ = try output.finish()
-            } catch {
-                output.abandon()
-                throw error
+                try append(part, hidden, teacher, to: output)
             }
-            shardsDone += 1
+            // Who was taken for dead, as after a night asleep, leaves the shard to its new holder.
+            guard claim.isHeld else { return output.abandon() }
+            _ = try output.finish()
+        } catch {
+            output.abandon()
+            // The new holder of a lost claim removes what it finds half written.
+            if (error as? ExtractError)?.kind != .stopped, !claim.isHeld { return }
+            throw error
         }
     }
 
@@ -128,6 +161,45 @@ extension Extraction {
             settings.output,
             "stopped with \(shardsDone) of \(plan.shards.count) shards complete",
             remedy: "Run the same command again to go on"
+        )
+    }
+}
+
+/// Counts the tokens of this run, and those of shards that other workers finished meanwhile.
+private struct Meter {
+    private let tokens: [Int]
+    private let tokenCount: Int
+    private var missing: Set<Int>
+    private var tokensDone = 0.0
+    /// Tokens of the open shard, by the share of layers that they have been through.
+    var tokensHere = 0.0
+    private(set) var shardsDone: Int
+
+    init(_ extraction: Extraction, _ writer: CacheWriter) {
+        tokens = extraction.plan.shards.map {
+            extraction.examples[$0].reduce(0) { $0 + $1.tokenIDs.count }
+        }
+        missing = Set(tokens.indices).subtracting(writer.completedShards)
+        tokenCount = missing.reduce(0) { [tokens] in $0 + tokens[$1] }
+        shardsDone = tokens.count - missing.count
+    }
+
+    /// Takes in what is finished by now.
+    mutating func begin(_ writer: CacheWriter) {
+        tokensHere = 0
+        for shard in missing.intersection(writer.completedShards) {
+            tokensDone += Double(tokens[shard])
+            missing.remove(shard)
+        }
+        shardsDone = tokens.count - missing.count
+    }
+
+    var progress: Extraction.Progress {
+        Extraction.Progress(
+            tokensDone: tokensDone + tokensHere,
+            tokenCount: tokenCount,
+            shardsDone: shardsDone,
+            shardCount: tokens.count
         )
     }
 }

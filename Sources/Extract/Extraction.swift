@@ -18,6 +18,18 @@ public final class Extraction {
         public let shardsDone: Int, shardCount: Int
     }
 
+    /// What a run left.
+    public struct Outcome: Sendable, Equatable {
+        /// Shards that other workers are writing, or have yet to.
+        public let missingShards: [Int]
+        /// Shards in all.
+        public let shardCount: Int
+        /// True when `teacher.h5` is another worker's and not there yet.
+        public let isTeacherMissing: Bool
+        /// True when the cache is complete.
+        public var isComplete: Bool { missingShards.isEmpty && !isTeacherMissing }
+    }
+
     let settings: ExtractSettings
     let checkpoint: Checkpoint
     let tokenizer: Tokenizer

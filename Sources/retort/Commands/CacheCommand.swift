@@ -6,8 +6,8 @@ import Foundation
 struct CacheCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cache",
-        abstract: "Look at a cache and check it.",
-        subcommands: [Inspect.self, Verify.self]
+        abstract: "Look at a cache, check it, put it together.",
+        subcommands: [Inspect.self, Verify.self, Merge.self]
     )
 
     /// What is in a cache.

@@ -15,6 +15,7 @@ struct ExtractCommand: ParsableCommand {
                 --set data=data/instructions.jsonl --set output=runs/cache
               retort extract --config pipelines/quickstart.yaml \\
                 --set output=runs/cache --dry-run
+              srun -n 8 retort extract --config extract.yaml
 
             Settings: \(ExtractSettings.CodingKeys.allCases.map(\.rawValue).joined(separator: ", "))
             """
@@ -22,30 +23,66 @@ struct ExtractCommand: ParsableCommand {
 
     @OptionGroup var options: SettingsOptions
 
+    @Option(
+        help: """
+            I/N: this is worker I (from 0) of N that fill one cache together. Without it the \
+            scheduler's variables say so (Slurm, Open MPI, PMI, Kubernetes, torchrun); none \
+            ignores them. See docs/workers.md.
+            """
+    )
+    var worker: String?
+
+    @Flag(help: "Do the shards dealt to this worker and no others: for an output of its own.")
+    var onlyDealt = false
+
     func run() throws {
+        let worker = try chosenWorker()
         let settings = try options.section("extract").decode(
             ExtractSettings.self,
             keys: ExtractSettings.CodingKeys.allCases.map(\.rawValue),
             section: "extract"
         )
+        if let worker { Console.say("extract: \(worker)") }
         let extraction = try Extraction(settings)
         if options.isDryRun {
             try ExtractStage.show(extraction.forecast(), asJSON: options.isJSON)
             return
         }
-        try ExtractStage.run(extraction, settings)
+        try ExtractStage.run(extraction, settings, worker: worker)
         if options.isJSON { try ExtractStage.show(extraction.forecast(), asJSON: true) }
+    }
+
+    private func chosenWorker() throws -> Worker? {
+        var found: Worker?
+        if let worker, worker != "none" {
+            found = try Worker(argument: worker)
+        } else if worker == nil {
+            found = try Worker.detect(ProcessInfo.processInfo.environment)
+        }
+        if onlyDealt, found == nil {
+            throw Failure(
+                "--only-dealt: this is not one of several workers. Give --worker I/N",
+                code: Failure.Code.usage
+            )
+        }
+        found?.onlyDealt = onlyDealt
+        return found
     }
 }
 
 /// Extraction with its progress and words, for `extract` and `run`.
 enum ExtractStage {
-    static func run(_ extraction: Extraction, _ settings: ExtractSettings) throws {
+    static func run(
+        _ extraction: Extraction,
+        _ settings: ExtractSettings,
+        worker: Worker? = nil
+    ) throws {
         Console.say(summary(extraction.forecast()))
         let start = Date()
         let progress = ProgressLine("extract", unit: "tokens")
         defer { progress.finish() }
-        try extraction.run(
+        let outcome = try extraction.run(
+            worker: worker,
             progress: {
                 progress.update(
                     $0.tokensDone,
@@ -57,7 +94,29 @@ enum ExtractStage {
         )
         progress.finish()
         let seconds = ProgressLine.duration(Date().timeIntervalSince(start))
-        Console.say("extract: done in \(seconds); the cache is \(settings.output)")
+        Console.say(
+            outcome.isComplete
+                ? "extract: done in \(seconds); the cache is \(settings.output)"
+                : "extract: nothing left to do after \(seconds); "
+                    + left(outcome, settings, isOwnOutput: worker?.onlyDealt == true)
+        )
+    }
+
+    private static func left(
+        _ outcome: Extraction.Outcome,
+        _ settings: ExtractSettings,
+        isOwnOutput: Bool
+    ) -> String {
+        var parts: [String] = []
+        let count = outcome.missingShards.count
+        if count > 0 { parts.append("\(count) of \(outcome.shardCount) shards") }
+        if outcome.isTeacherMissing { parts.append("teacher.h5") }
+        let text = parts.joined(separator: " and ")
+        return isOwnOutput
+            ? "\(text) left to other workers: put the parts together with "
+                + "retort cache merge \(settings.output) OTHERS… OUTPUT"
+            : "\(text) still being written by others; the last of them completes the cache, or "
+                + "else the same command once more"
     }
 
     static func summary(_ f: Extraction.Forecast) -> String {
