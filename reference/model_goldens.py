@@ -14,6 +14,10 @@ golden.safetensors with
                            model.safetensors; a tied embedding gets its input side only, and an
                            untied head, which `hidden` does not depend on, has no entry
 
+and, where positions are rotary, long.safetensors with
+
+    hidden    [4, d]       the last rows of a sequence of 2,000 tokens, token i being (7 i + 3) mod 60
+
 Windows are shorter than the longest sequence, soft-caps are low enough to bite, and phi3's original
 length lies between two of the sequences, so that both sets of rotary frequencies are used.
 
@@ -224,6 +228,11 @@ def main():
         (folder / "generation_config.json").unlink(missing_ok=True)
         values = golden(model, generator)
         save_file(values, folder / "golden.safetensors")
+        if name != "gpt2":
+            tokens = (7 * torch.arange(2000) + 3) % 60
+            with torch.no_grad():
+                hidden = model.base_model(tokens[None]).last_hidden_state[0, -4:]
+            save_file({"hidden": hidden.contiguous()}, folder / "long.safetensors")
         size = sum(file.stat().st_size for file in folder.iterdir())
         spread = values["hidden"].std(dim=0).mean().item()
         print(f"{name}: {size:,} bytes, hidden spread {spread:.3f}, {len(values) - 5} gradients")

@@ -53,6 +53,23 @@ struct ParityTests {
         #expect(largestDifference(model.logits(hidden), expected) < 2e-5 * scale)
     }
 
+    @Test("far positions agree, where the angles' own rounding shows", arguments: names.dropFirst())
+    func farPositions(name: String) throws {
+        let fixture = try ParityFixture(name)
+        let model = try Checkpoint(fixture.directory).model()
+        let batch = VarlenBatch([(0..<2_000).map { UInt32((7 * $0 + 3) % 60) }])
+        let hidden = model.hiddenStates(batch, tape: nil)
+        let file = try SafetensorsFile(
+            path: fixture.directory.appendingPathComponent("long.safetensors").path
+        )
+        let expected = Matrix(
+            try file.floats("hidden", expecting: [4, hidden.columns]),
+            rows: 4,
+            columns: hidden.columns
+        )
+        #expect(largestDifference(hidden.slice(rows: 1_996..<2_000), expected) < 2e-5)
+    }
+
     @Test("the gradient of every parameter agrees", arguments: names)
     func backward(name: String) throws {
         let fixture = try ParityFixture(name)

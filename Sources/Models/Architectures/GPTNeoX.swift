@@ -21,10 +21,10 @@ struct GPTNeoX: NamedArchitecture {
         name == keys.head ? [name, "lm_head.weight"] : [name]
     }
 
-    /// Masks and rotary tables that old checkpoints carry.
+    /// Masks that old checkpoints carry, and a head that is the embedding again.
     func ignores(_ tensor: String) -> Bool {
-        [".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"]
-            .contains { tensor.hasSuffix($0) }
+        [".attention.bias", ".attention.masked_bias"].contains { tensor.hasSuffix($0) }
+            || (configuration.tiesEmbeddings && tensor == keys.head)
     }
 
     func block(_ index: Int, from source: any ParameterSource) throws -> any TransformerBlock {

@@ -14,7 +14,10 @@ final class Rotary: Sendable {
     init(_ c: ModelConfiguration, local: Bool = false) {
         let size = c.rotarySize ?? c.headSize
         let theta = Double(local ? c.localRopeTheta ?? c.ropeTheta : c.ropeTheta)
-        let plain = (0..<(size / 2)).map { pow(theta, -Double(2 * $0) / Double(size)) }
+        // In float32, as transformers has them: at position 3,000 what is more exact is further from the
+        // numbers that models were trained with, by ten times the rounding of all else.
+        let waves = (0..<(size / 2)).map { pow(Float(theta), Float(2 * $0) / Float(size)) }
+        let plain = waves.map { Double(1 / $0) }
         let scaling = local ? nil : c.ropeScaling
         guard case .longRope(let rope) = scaling else {
             short = RotaryTable(
@@ -27,7 +30,7 @@ final class Rotary: Sendable {
         }
         let amplitude = rope.amplitude(maxPositions: c.maxPositions)
         func table(_ factors: [Float]) -> RotaryTable {
-            RotaryTable(zip(plain, factors).map { $0 / Double($1) }, amplitude: amplitude)
+            RotaryTable(zip(waves, factors).map { Double(1 / ($1 * $0)) }, amplitude: amplitude)
         }
         short = table(rope.shortFactors)
         long = table(rope.longFactors)
@@ -60,7 +63,7 @@ final class Rotary: Sendable {
 
 /// Cosines and sines of the positions seen so far, (positions, frequencies).
 private final class RotaryTable: @unchecked Sendable {
-    private let frequencies: [Double]
+    private let frequencies: [Float]
     /// Both are multiplied by it.
     private let amplitude: Double
     // Guards what follows.
@@ -70,7 +73,7 @@ private final class RotaryTable: @unchecked Sendable {
     private var positionCount = 0
 
     init(_ frequencies: [Double], amplitude: Double) {
-        self.frequencies = frequencies
+        self.frequencies = frequencies.map { Float($0) }
         self.amplitude = amplitude
     }
 
@@ -118,7 +121,7 @@ private final class RotaryTable: @unchecked Sendable {
             let wanted = max(count, 2 * positionCount, 512)
             for position in positionCount..<wanted {
                 for frequency in frequencies {
-                    let angle = Double(position) * frequency
+                    let angle = Double(Float(position) * frequency)
                     cosines.append(Float(amplitude * cos(angle)))
                     sines.append(Float(amplitude * sin(angle)))
                 }
