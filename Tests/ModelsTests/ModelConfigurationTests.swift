@@ -166,6 +166,10 @@ struct ModelConfigurationTests {
             ("llama", ["num_hidden_layers": 1e18], "layers of 1000000000000000000"),
             ("llama", ["num_attention_heads": 0], "attention heads of 0"),
             ("llama", ["rope_theta": 0], "rotary base of 0"),
+            (
+                "llama", ["rope_scaling": ["type": "yarn", "factor": 2, "mscale": 1e300]],
+                "mscale of inf"
+            ),
             ("llama", ["quantization_config": ["bits": 4]], "quantization_config"),
             ("qwen2", ["head_dim": 7], "an odd head size of 7"),
             (

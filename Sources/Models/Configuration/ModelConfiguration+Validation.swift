@@ -108,6 +108,12 @@ extension RopeScaling {
             [
                 ("factor", scaling.factor), ("attention_factor", scaling.attentionFactor),
                 ("beta_fast", scaling.betaFast), ("beta_slow", scaling.betaSlow),
+                // 0 stands for none.
+                ("mscale", scaling.scale == 0 ? nil : scaling.scale),
+                (
+                    "mscale_all_dim",
+                    scaling.scaleAllDimensions == 0 ? nil : scaling.scaleAllDimensions
+                ),
             ]
         case .longRope(let scaling):
             [("attention_factor", scaling.attentionFactor), ("factor", scaling.factor)]
