@@ -41,10 +41,11 @@ public final class Checkpoint: ParameterSource {
             configuration = try ModelConfiguration(file)
             weights = file
         }
+        architecture = ArchitectureRegistry.make(configuration)
     }
 
     /// The family, with this model's sizes.
-    public var architecture: any Architecture { ArchitectureRegistry.make(configuration) }
+    public let architecture: any Architecture
 
     /// The number of weights in the file.
     public var parameterCount: Int {
@@ -54,10 +55,10 @@ public final class Checkpoint: ParameterSource {
     /// Loads the whole model; every tensor of the file must have a place in it.
     public func model() throws -> TransformerModel {
         let model = try TransformerModel(architecture, from: self)
-        let known = [".attn.bias", ".attn.masked_bias", "rotary_emb.inv_freq"]
         let extra = weights.tensorNames.filter { name in
-            !used.contains(name) && !known.contains { name.hasSuffix($0) }
-                && !(configuration.tiesEmbeddings && name == "lm_head.weight")
+            !used.contains(name) && !architecture.ignores(name)
+                && !name.hasSuffix("rotary_emb.inv_freq")
+                && !(configuration.tiesEmbeddings && name.hasSuffix("lm_head.weight"))
         }
         guard extra.isEmpty else {
             throw ModelError(
@@ -104,14 +105,10 @@ public final class Checkpoint: ParameterSource {
         return Parameter(name: name, shape: shape, value: plain)
     }
 
-    /// Published GPT-2 checkpoints lack the prefix that later ones have.
+    /// The name under which the file has a weight.
     private func storedName(_ name: String) -> String {
         if gguf != nil { return Self.ggufName(name) }
-        if weights.info(name) == nil, name.hasPrefix("transformer.") {
-            let bare = String(name.dropFirst("transformer.".count))
-            if weights.info(bare) != nil { return bare }
-        }
-        return name
+        return architecture.storedNames(name).first { weights.info($0) != nil } ?? name
     }
 
     private static let ggufParts = [
