@@ -122,12 +122,12 @@ extension ModelConfiguration {
                 let kind = rope.ropeType ?? rope.type ?? "default"
                 try Self.refuse(path, kind, ["default", "llama3"], "rope_scaling.rope_type")
                 if kind == "llama3" {
-                    ropeScaling = Llama3Scaling(
-                        factor: Float(rope.factor ?? 8),
-                        lowFrequencyFactor: Float(rope.lowFreqFactor ?? 1),
-                        highFrequencyFactor: Float(rope.highFreqFactor ?? 4),
-                        originalMaxPositions: rope.originalMaxPositionEmbeddings ?? 8192
-                    )
+                    var scaling = RopeScaling.Llama3()
+                    scaling.factor = Float(rope.factor ?? 8)
+                    scaling.lowFrequencyFactor = Float(rope.lowFreqFactor ?? 1)
+                    scaling.highFrequencyFactor = Float(rope.highFreqFactor ?? 4)
+                    scaling.originalMaxPositions = rope.originalMaxPositionEmbeddings ?? 8192
+                    ropeScaling = .llama3(scaling)
                 }
             }
         case "gpt2":
@@ -163,7 +163,9 @@ extension ModelConfiguration {
                 vocabularySize: try need(file.vocabSize, "vocab_size"),
                 maxPositions: file.nPositions ?? 1024,
                 normEpsilon: Float(file.layerNormEpsilon ?? 1e-5),
-                tiesEmbeddings: file.tieWordEmbeddings ?? true
+                tiesEmbeddings: file.tieWordEmbeddings ?? true,
+                attentionBias: true,
+                activation: .geluTanh
             )
         default:
             throw Self.unknownArchitecture(file.modelType ?? "(no model_type)", path)
@@ -270,7 +272,7 @@ extension ModelConfiguration {
                 ],
                 uniquingKeysWith: { $1 }
             )
-            if let scaling = ropeScaling {
+            if case .llama3(let scaling) = ropeScaling {
                 object["rope_scaling"] = [
                     "rope_type": "llama3", "factor": decimal(scaling.factor),
                     "low_freq_factor": decimal(scaling.lowFrequencyFactor),

@@ -1,14 +1,30 @@
 import Foundation
 
 /// The sizes of a model and what else its arithmetic needs, under the names of config.json.
+///
+/// What a family always does (norm placement, fused projections) is in its file under Architectures;
+/// here is what checkpoints of one family may differ in.
 public struct ModelConfiguration: Sendable, Equatable {
-    /// Rotary position frequencies as Llama 3 stretches them.
-    public struct Llama3Scaling: Sendable, Equatable {
-        var factor: Float, lowFrequencyFactor: Float, highFrequencyFactor: Float
-        var originalMaxPositions: Int
+    /// Which keys a layer's queries see: `layer_types`.
+    public enum AttentionKind: String, Sendable, Equatable {
+        /// All up to their own.
+        case full = "full_attention"
+        /// The last `slidingWindow` of them.
+        case sliding = "sliding_attention"
     }
 
-    /// `model_type`: "llama" or "gpt2".
+    /// The non-linearity of the feed-forward layer: `hidden_act`, `hidden_activation`,
+    /// `activation_function`.
+    public enum Activation: String, Sendable, Equatable {
+        /// x * sigmoid(x).
+        case silu
+        /// GELU by tanh: also "gelu_new".
+        case geluTanh = "gelu_pytorch_tanh"
+        /// GELU by erf.
+        case gelu
+    }
+
+    /// `model_type`: one of `ArchitectureRegistry.names`.
     public var modelType: String
     /// `hidden_size` / `n_embd`: d.
     public var hiddenSize: Int
@@ -26,18 +42,63 @@ public struct ModelConfiguration: Sendable, Equatable {
     public var vocabularySize: Int
     /// `max_position_embeddings` / `n_positions`.
     public var maxPositions: Int
-    /// `rms_norm_eps` / `layer_norm_epsilon`.
+    /// `rms_norm_eps` / `layer_norm_epsilon` / `layer_norm_eps`.
     public var normEpsilon: Float
-    /// `rope_theta`.
-    public var ropeTheta: Float = 10_000
-    /// `rope_scaling` of type llama3.
-    public var ropeScaling: Llama3Scaling?
     /// `tie_word_embeddings`.
     public var tiesEmbeddings: Bool
-    /// `eos_token_id`, `bos_token_id`, `pad_token_id`.
+
+    // MARK: Rotary positions
+
+    /// `rope_theta` / `rotary_emb_base`.
+    public var ropeTheta: Float = 10_000
+    /// `rope_scaling`; of Gemma 3, for its full-attention layers only.
+    public var ropeScaling: RopeScaling?
+    /// `rope_local_base_freq`: the base of Gemma 3's sliding-attention layers; nil for `ropeTheta`.
+    public var localRopeTheta: Float?
+    /// How many channels of a head are turned (`partial_rotary_factor`, `rotary_pct`); nil for all.
+    public var rotarySize: Int?
+
+    // MARK: Attention
+
+    /// `attention_bias`: whether the projections to q, k and v have biases; the one back as well,
+    /// except in Qwen2.
+    public var attentionBias = false
+    /// `query_pre_attn_scalar`: scores are divided by its square root; nil for the head size.
+    public var queryScalar: Float?
+    /// `attn_logit_softcapping`: scores s become cap * tanh(s / cap).
+    public var attentionSoftCap: Float?
+    /// `sliding_window`: query i of a sliding layer sees the keys after i - window, up to its own.
+    public var slidingWindow: Int?
+    /// `layer_types`: one a layer; empty when every layer sees everything.
+    public var layerKinds: [AttentionKind] = []
+
+    // MARK: Feed-forward, residual stream, ends
+
+    /// `hidden_act`; GPT-2's and others' defaults are set with the rest of their configuration.
+    public var activation = Activation.silu
+    /// `mlp_bias` of Llama.
+    public var feedForwardBias = false
+    /// `use_parallel_residual` of GPT-NeoX.
+    public var parallelResidual = false
+    /// What rows of the embedding are multiplied by; Gemma's sqrt(hidden size).
+    public var embeddingScale: Float = 1
+    /// `final_logit_softcapping`: logits x become cap * tanh(x / cap).
+    public var logitSoftCap: Float?
+
+    // MARK: Tokens
+
+    /// `eos_token_id`, the first where there are several.
     public var endOfSequence: Int?
-    /// See `endOfSequence`.
+    /// `bos_token_id`.
     public var beginOfSequence: Int?
+
+    /// What scores are multiplied by.
+    public var attentionScale: Float { 1 / (queryScalar ?? Float(headSize)).squareRoot() }
+
+    /// How many tokens back a layer's queries see, their own included; nil for all.
+    public func window(ofLayer index: Int) -> Int? {
+        layerKinds.indices.contains(index) && layerKinds[index] == .sliding ? slidingWindow : nil
+    }
 
     /// GPT-2 with the given sizes, its head tied and its MLP four times as wide, as published.
     public static func gpt2(
@@ -58,7 +119,9 @@ public struct ModelConfiguration: Sendable, Equatable {
             vocabularySize: vocabularySize,
             maxPositions: maxPositions,
             normEpsilon: 1e-5,
-            tiesEmbeddings: true
+            tiesEmbeddings: true,
+            attentionBias: true,
+            activation: .geluTanh
         )
     }
 }

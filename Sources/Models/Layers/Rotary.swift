@@ -15,7 +15,7 @@ final class Rotary: @unchecked Sendable {
         frequencies = (0..<half).map { index in
             let exponent = Double(2 * index) / Double(configuration.headSize)
             let base = 1 / pow(Double(configuration.ropeTheta), exponent)
-            guard let scaling = configuration.ropeScaling else { return base }
+            guard case .llama3(let scaling) = configuration.ropeScaling else { return base }
             return Self.stretch(base, scaling)
         }
     }
@@ -23,7 +23,7 @@ final class Rotary: @unchecked Sendable {
     /// Llama 3: long waves are slowed by `factor`, short ones kept, the middle interpolated.
     private static func stretch(
         _ frequency: Double,
-        _ scaling: ModelConfiguration.Llama3Scaling
+        _ scaling: RopeScaling.Llama3
     ) -> Double {
         let waveLength = 2 * Double.pi / frequency
         let original = Double(scaling.originalMaxPositions)
