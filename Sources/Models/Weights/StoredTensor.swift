@@ -102,6 +102,8 @@ struct StoredTensor: Sendable {
         case .q4_K: ck_dequantize_q4_k
         case .q5_K: ck_dequantize_q5_k
         case .q6_K: ck_dequantize_q6_k
+        case .iq4_nl: ck_dequantize_iq4_nl
+        case .iq4_xs: ck_dequantize_iq4_xs
         case .i8, .i16, .i32, .i64, .u8, .u16, .u32, .u64, .bool: nil
         }
     }
