@@ -2,9 +2,9 @@ import Foundation
 import Synchronization
 import Tensors
 
-/// A model on disk: a Hugging Face directory or a GGUF file.
+/// A model on disk: a Hugging Face directory or a GGUF file, with a LoRA adapter if one is given.
 ///
-/// Weights are read when asked for.
+/// Weights are read when asked for. Safe to use from several threads.
 public final class Checkpoint: ParameterSource, Sendable {
     /// The directory or file.
     public let url: URL
@@ -12,37 +12,59 @@ public final class Checkpoint: ParameterSource, Sendable {
     public let configuration: ModelConfiguration
     /// What a GGUF file says of itself; nil for a directory.
     public let gguf: GGUFFile?
-    private let weights: any WeightSource
+    let weights: any WeightSource
+    let adapter: LoraAdapter?
+    private let names: GGUFNames?
     /// The stored tensors that were read, to find those that no part of the model asks for.
     private let used = Mutex<Set<String>>([])
 
     /// Opens a model without reading its weights.
     ///
-    /// - Parameter url: A directory with config.json and safetensors, or a .gguf file.
+    /// - Parameters:
+    ///   - url: A directory with config.json and safetensors; a .gguf file, a part of a split one,
+    ///     or a directory with nothing else; or a LoRA adapter that holds its base model.
+    ///   - adapter: A LoRA adapter as PEFT saves it, added to the weights as they are read.
     /// - Throws: `ModelError`.
-    public init(_ url: URL) throws {
+    public init(_ url: URL, adapter: URL? = nil) throws {
         self.url = url
-        var isDirectory: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
-            throw ModelError(
-                .missing,
-                path: url.path,
-                "there is no model here",
-                remedy: "Give a Hugging Face directory or a .gguf file"
-            )
+        var adapter = adapter
+        var location = try ModelLocation(url)
+        if case .adapter(let own, let base) = location {
+            guard adapter == nil else {
+                throw ModelError(
+                    .mismatch,
+                    path: url.path,
+                    "this is an adapter itself",
+                    remedy: "Give the base model and one adapter."
+                )
+            }
+            adapter = own
+            location = .directory(base)
         }
-        if isDirectory.boolValue {
-            gguf = nil
-            configuration = try ModelConfiguration(
-                contentsOf: url.appendingPathComponent("config.json")
-            )
-            weights = try SafetensorsDirectory(path: url.path)
-        } else {
-            let file = try GGUFFile(path: url.path)
+        var configuration: ModelConfiguration
+        switch location {
+        case .gguf(let path):
+            let file = try GGUFFile(path: path)
             gguf = file
             configuration = try ModelConfiguration(file)
+            names = GGUFNames(
+                architecture: try file.string("general.architecture"),
+                headCount: configuration.headCount,
+                headSize: configuration.headSize
+            )
             weights = file
+        case .directory(let directory), .adapter(_, let directory):
+            gguf = nil
+            configuration = try ModelConfiguration(
+                contentsOf: directory.appendingPathComponent(ModelLocation.configurationName)
+            )
+            names = nil
+            weights = try SafetensorsDirectory(path: directory.path)
         }
+        self.adapter = try adapter.map { try LoraAdapter(directory: $0) }
+        try self.adapter?.untie(&configuration)
+        self.configuration = configuration
+        try checkAdapter()
     }
 
     /// The family, with this model's sizes.
@@ -60,7 +82,9 @@ public final class Checkpoint: ParameterSource, Sendable {
         let used = used.withLock { $0 }
         let extra = weights.tensorNames.filter { name in
             !used.contains(name) && !known.contains { name.hasSuffix($0) }
+                && !(gguf != nil && GGUFNames.tables.contains(name))
                 && !(configuration.tiesEmbeddings && name == "lm_head.weight")
+                && !isReplaced(name)
         }
         guard extra.isEmpty else {
             throw ModelError(
@@ -89,7 +113,7 @@ public final class Checkpoint: ParameterSource, Sendable {
     /// Reads some rows of a weight as float32, as `parameter` would have them.
     ///
     /// For embeddings and heads too large to hold: the rows of a few tokens, or a slice at a time.
-    /// The file's pages do not stay in memory. Safe to call from several threads.
+    /// The file's pages do not stay in memory.
     ///
     /// - Parameters:
     ///   - name: The weight's name in a Hugging Face checkpoint.
@@ -115,21 +139,34 @@ public final class Checkpoint: ParameterSource, Sendable {
             rows: rows,
             shape: shape,
             of: place.name,
-            from: weights,
+            from: place.source,
             into: target
         )
-        used.withLock { _ = $0.insert(place.name) }
+        try adapter?.add(to: name, rows: rows, into: target)
+        if place.source === weights { used.withLock { _ = $0.insert(place.name) } }
     }
 
     /// Where a weight is stored, and how.
     private struct Place {
         let name: String
         let layout: StoredLayout
+        let source: any WeightSource
+    }
+
+    private func place(of name: String) -> Place {
+        if let adapter, let tensor = adapter.replacements[name] {
+            return Place(name: tensor, layout: .plain, source: adapter.weightSource)
+        }
+        guard let names else {
+            return Place(name: storedName(name), layout: .plain, source: weights)
+        }
+        let (stored, layout) = names.place(of: name)
+        return Place(name: stored, layout: layout, source: weights)
     }
 
     private func located(_ name: String, _ shape: [Int]) throws -> Place {
-        let place = Place(name: storedName(name), layout: layout(name))
-        guard let info = weights.info(place.name) else {
+        let place = place(of: name)
+        guard let info = place.source.info(place.name) else {
             throw ModelError(
                 .missing,
                 path: url.path,
@@ -140,7 +177,7 @@ public final class Checkpoint: ParameterSource, Sendable {
         guard info.shape == place.layout.storedShape(shape), place.layout.fits(shape) else {
             throw ModelError(
                 .mismatch,
-                path: url.path,
+                path: place.source.path,
                 "tensor \(place.name) has shape \(info.shape), expected "
                     + "\(place.layout.storedShape(shape))",
                 remedy: "config.json and the weights do not belong together"
@@ -149,16 +186,8 @@ public final class Checkpoint: ParameterSource, Sendable {
         return place
     }
 
-    private func layout(_ name: String) -> StoredLayout {
-        guard gguf != nil,
-            name.hasSuffix("q_proj.weight") || name.hasSuffix("k_proj.weight")
-        else { return .plain }
-        return .interleavedHalves(headSize: configuration.headSize)
-    }
-
     /// Published GPT-2 checkpoints lack the prefix that later ones have.
     private func storedName(_ name: String) -> String {
-        if gguf != nil { return Self.ggufName(name) }
         if weights.info(name) == nil, name.hasPrefix("transformer.") {
             let bare = String(name.dropFirst("transformer.".count))
             if weights.info(bare) != nil { return bare }
@@ -166,23 +195,44 @@ public final class Checkpoint: ParameterSource, Sendable {
         return name
     }
 
-    private static let ggufParts = [
-        "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
-        "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
-        "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate",
-        "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
-    ]
-
-    private static func ggufName(_ name: String) -> String {
-        switch name {
-        case "model.embed_tokens.weight": return "token_embd.weight"
-        case "model.norm.weight": return "output_norm.weight"
-        case "lm_head.weight": return "output.weight"
-        default: break
+    /// Whether the adapter has its own in the place of a stored tensor.
+    private func isReplaced(_ stored: String) -> Bool {
+        guard let adapter else { return false }
+        return adapter.replacements.keys.contains { name in
+            (names?.place(of: name).name ?? storedName(name)) == stored
         }
-        let parts = name.split(separator: ".").map(String.init)
-        guard parts.count > 4, parts[0] == "model", parts[1] == "layers" else { return name }
-        let middle = parts[3..<(parts.count - 1)].joined(separator: ".")
-        return "blk.\(parts[2]).\(ggufParts[middle] ?? middle).\(parts[parts.count - 1])"
+    }
+
+    /// Everything that the adapter changes must be in the model, in that shape.
+    private func checkAdapter() throws {
+        guard let adapter else { return }
+        func mismatch(_ name: String, _ message: String) -> ModelError {
+            ModelError(
+                .mismatch,
+                path: adapter.path,
+                "\(name) \(message)",
+                remedy: "Give the base model that the adapter was made for."
+            )
+        }
+        for name in adapter.replacements.keys {
+            let stored = names?.place(of: name).name ?? storedName(name)
+            // A tied head is not stored, but may be replaced by one of its own.
+            guard weights.info(stored) != nil || LoraAdapter.isHead(name) else {
+                throw mismatch(name, "is replaced, but \(url.path) has no such weight")
+            }
+        }
+        for (name, product) in adapter.products {
+            let place = place(of: name)
+            guard let info = place.source.info(place.name) else {
+                throw mismatch(name, "is changed, but \(url.path) has no such weight")
+            }
+            guard info.shape == place.layout.storedShape(product.shape) else {
+                throw mismatch(
+                    name,
+                    "is changed in shape \(product.shape), but \(place.name) of \(url.path) has "
+                        + "\(info.shape)"
+                )
+            }
+        }
     }
 }

@@ -5,10 +5,12 @@ import Testing
 @testable import Models
 
 /// Numbers that differ everywhere, as a source of tensors.
-private struct NumberedSource: WeightSource {
+private final class NumberedSource: WeightSource {
     let path = "numbers"
     let tensorNames = ["t"]
     let shape: [Int]
+
+    init(shape: [Int]) { self.shape = shape }
 
     func info(_ name: String) -> TensorInfo? {
         TensorInfo(name: name, shape: shape, type: .f32, byteCount: 4 * shape.reduce(1, *))
