@@ -14,6 +14,9 @@ golden.safetensors with
                            model.safetensors; a tied embedding gets its input side only, and an
                            untied head, which `hidden` does not depend on, has no entry
 
+Windows are shorter than the longest sequence, soft-caps are low enough to bite, and phi3's original
+length lies between two of the sequences, so that both sets of rotary frequencies are used.
+
 Every sequence is run by itself: batch of one, no padding, positions from 0. All in f32.
 """
 
@@ -23,7 +26,12 @@ import sys
 
 import torch
 from safetensors.torch import save_file
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, GPT2Config,
+    GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM,
+    MistralConfig, MistralForCausalLM, Olmo2Config, Olmo2ForCausalLM, Phi3Config, Phi3ForCausalLM,
+    Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+)  # fmt: skip
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LENGTHS = (7, 1, 12)
@@ -62,13 +70,120 @@ def llama3():
     )  # fmt: skip
 
 
+# Three heads of 8 channels, one key-value head: what a family does not say otherwise. No padding token,
+# whose embedding would get no gradient.
+SMALL = dict(
+    vocab_size=61, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
+    num_key_value_heads=1, intermediate_size=40, max_position_embeddings=64, bos_token_id=1,
+    eos_token_id=2, pad_token_id=None, tie_word_embeddings=False,
+)  # fmt: skip
+
+
+def small(model, config, **changes):
+    return model(config(**(SMALL | changes)))
+
+
+def llama_bias():
+    return small(
+        LlamaForCausalLM, LlamaConfig, attention_bias=True, mlp_bias=True, hidden_act="gelu",
+        rope_parameters={"rope_type": "linear", "rope_theta": 500.0, "factor": 3.0},
+    )  # fmt: skip
+
+
+def mistral():
+    return small(
+        MistralForCausalLM, MistralConfig, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
+        sliding_window=5,
+    )  # fmt: skip
+
+
+def qwen2():
+    return small(
+        Qwen2ForCausalLM, Qwen2Config, use_sliding_window=True, sliding_window=4,
+        max_window_layers=1, tie_word_embeddings=True,
+        rope_parameters={
+            "rope_type": "yarn", "rope_theta": 1000.0, "factor": 4.0,
+            "original_max_position_embeddings": 16, "beta_fast": 4.0, "beta_slow": 0.5,
+        },
+    )  # fmt: skip
+
+
+def qwen3():
+    return small(
+        Qwen3ForCausalLM, Qwen3Config, num_attention_heads=4, num_key_value_heads=2, head_dim=10,
+        attention_bias=True, tie_word_embeddings=True,
+    )  # fmt: skip
+
+
+def olmo2():
+    return small(
+        Olmo2ForCausalLM, Olmo2Config,
+        rope_parameters={
+            "rope_type": "yarn", "rope_theta": 1000.0, "factor": 4.0, "attention_factor": 1.3,
+            "original_max_position_embeddings": 16, "truncate": False,
+        },
+    )  # fmt: skip
+
+
+def phi3():
+    factors = {"short_factor": [1.0, 1.1, 1.3], "long_factor": [1.2, 2.5, 4.0]}
+    return small(
+        Phi3ForCausalLM, Phi3Config, sliding_window=6, original_max_position_embeddings=8,
+        rope_parameters={
+            "rope_type": "longrope", "rope_theta": 1000.0, "partial_rotary_factor": 0.75, **factors
+        },
+    )  # fmt: skip
+
+
+def neox(**changes):
+    settings = SMALL | {"num_key_value_heads": None} | changes
+    del settings["num_key_value_heads"]
+    return GPTNeoXForCausalLM(GPTNeoXConfig(**settings))
+
+
+def neox_serial():
+    return neox(
+        use_parallel_residual=False, attention_bias=False, hidden_act="gelu_new",
+        rope_parameters={"rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 0.5},
+    )  # fmt: skip
+
+
+def gemma2():
+    return small(
+        Gemma2ForCausalLM, Gemma2Config, num_attention_heads=4, num_key_value_heads=2, head_dim=10,
+        query_pre_attn_scalar=6, attn_logit_softcapping=2.0, final_logit_softcapping=5.0,
+        sliding_window=5, tie_word_embeddings=True,
+    )  # fmt: skip
+
+
+def gemma3():
+    kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+    return small(
+        Gemma3ForCausalLM, Gemma3TextConfig, num_attention_heads=2, head_dim=12,
+        num_hidden_layers=3, layer_types=kinds, query_pre_attn_scalar=9, sliding_window=4,
+        tie_word_embeddings=True,
+        rope_parameters={
+            "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+            "full_attention": {"rope_type": "linear", "rope_theta": 1000.0, "factor": 8.0},
+        },
+    )  # fmt: skip
+
+
+MODELS = {
+    "gpt2": gpt2, "llama": llama, "llama3": llama3, "llama_bias": llama_bias, "mistral": mistral,
+    "qwen2": qwen2, "qwen3": qwen3, "olmo2": olmo2, "phi3": phi3, "gpt_neox": neox,
+    "gpt_neox_serial": neox_serial, "gemma2": gemma2, "gemma3": gemma3,
+}  # fmt: skip
+
+
 def randomise(model, generator):
     """Weights large enough that every layer matters; no norm weight is 1, no bias is 0."""
+    centre = 0.0 if model.config.model_type.startswith("gemma") else 1.0
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = 0.2 * torch.randn(parameter.shape, generator=generator)
             is_norm = "norm" in name or ".ln_" in name
-            parameter.copy_(noise + 1.0 if is_norm and name.endswith("weight") else noise)
+            parameter.copy_(noise + centre if is_norm and name.endswith("weight") else noise)
 
 
 def golden(model, generator):
@@ -78,13 +193,15 @@ def golden(model, generator):
     hidden = torch.cat(
         [model.base_model(t[None]).last_hidden_state[0] for t in tokens.split(LENGTHS)]
     )
+    with torch.no_grad():
+        logits = torch.cat([model(t[None]).logits[0] for t in tokens.split(LENGTHS)])
     d_hidden = torch.randn(hidden.shape, generator=generator)
     (hidden * d_hidden).sum().backward()
     out = {
         "tokens": tokens,
         "offsets": offsets,
         "hidden": hidden.detach(),
-        "logits": model.lm_head(hidden).detach(),
+        "logits": logits,
         "d_hidden": d_hidden,
     }
     for name, parameter in model.named_parameters():
@@ -96,10 +213,10 @@ def golden(model, generator):
 def main():
     out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else None
     out = out or ROOT / "Tests/ModelsTests/Fixtures/parity"
-    for seed, (name, build) in enumerate([("gpt2", gpt2), ("llama", llama), ("llama3", llama3)]):
+    for seed, (name, build) in enumerate(MODELS.items()):
         generator = torch.Generator().manual_seed(1000 + seed)
         model = build().float().eval()
-        model.config._attn_implementation = "eager"
+        model.set_attn_implementation("eager")
         randomise(model, generator)
         folder = out / name
         shutil.rmtree(folder, ignore_errors=True)

@@ -49,6 +49,18 @@ CK_INLINE void dot_tile(
         for (int c = 0; c < KEYS / LANES; c++) ck_store(tile + r * KEYS + c * LANES, acc[r][c]);
 }
 
+/// tile (QUERIES, KEYS) = cap * tanh(tile / cap), for a cap above 0.
+CK_INLINE void soft_cap_tile(float *tile, float cap) {
+    if (!(cap > 0)) return;
+    float inverse = 1.0f / cap;
+    for (int t = 0; t < QUERIES * KEYS; t++) tile[t] = cap * ck_tanh(tile[t] * inverse);
+}
+
+/// The first key that query i sees; a window of 0 is none.
+CK_INLINE size_t first_key(size_t i, size_t window) {
+    return window && i + 1 > window ? i + 1 - window : 0;
+}
+
 /// out (QUERIES, width) += tile (QUERIES, KEYS) x rows (KEYS, width).
 CK_INLINE void add_rows(const float *tile, const float *rows, size_t count, size_t width, float *out) {
 #pragma clang fp contract(fast)
@@ -94,7 +106,7 @@ size_t ck_attention_scratch(size_t n, size_t dim) {
 CK_CLONES void ck_attention(
     const float *q, const float *k, const float *v, float *out, float *lse, size_t n, size_t group,
     size_t dim, size_t q_stride, size_t kv_stride, size_t out_stride, size_t lse_stride,
-    float scale, float *scratch) {
+    float scale, float soft_cap, size_t window, float *scratch) {
     size_t width = padded(dim, LANES), keys = padded(n, KEYS);
     float *k_transposed = scratch, *v_rows = k_transposed + keys * width;
     float *block = v_rows + keys * width, *acc = block + QUERIES * width;
@@ -108,14 +120,22 @@ CK_CLONES void ck_attention(
             float top[QUERIES], sum[QUERIES];
             for (int r = 0; r < QUERIES; r++) top[r] = -INFINITY, sum[r] = 0;
             size_t last = i + QUERIES < n ? i + QUERIES : n;  // keys that any of these may see
-            for (size_t j = 0; j < last; j += KEYS) {
+            for (size_t j = first_key(i, window) / KEYS * KEYS; j < last; j += KEYS) {
                 dot_tile(block, k_transposed, dim, width, keys, j, tile);
+                soft_cap_tile(tile, soft_cap);
                 size_t count = last - j < KEYS ? last - j : KEYS;
                 for (size_t r = 0; r < QUERIES; r++) {
                     float *s = tile + r * KEYS;
                     // Query i + r sees the keys up to itself; rows past the end see what the last does.
                     size_t limit = i + r + 1 < last ? i + r + 1 : last;
                     size_t seen = limit > j ? (limit - j < count ? limit - j : count) : 0;
+                    size_t first = first_key(i + r, window);
+                    size_t hidden = first > j ? first - j : 0;
+                    if (hidden >= seen) {
+                        for (size_t t = 0; t < KEYS; t++) s[t] = 0;
+                        continue;
+                    }
+                    for (size_t t = 0; t < hidden; t++) s[t] = -INFINITY;
                     for (size_t t = seen; t < KEYS; t++) s[t] = -INFINITY;
                     float peak = top[r];
                     for (size_t t = 0; t < KEYS; t++) peak = s[t] > peak ? s[t] : peak;
@@ -154,13 +174,14 @@ CK_CLONES void ck_attention_backward(
     const float *q, const float *k, const float *v, const float *out, const float *lse,
     const float *d_out, float *d_q, float *d_k, float *d_v, size_t n, size_t group, size_t dim,
     size_t q_stride, size_t kv_stride, size_t out_stride, size_t lse_stride, float scale,
-    float *scratch) {
+    float soft_cap, size_t window, float *scratch) {
     size_t width = padded(dim, LANES), keys = padded(n, KEYS);
     float *k_transposed = scratch, *v_transposed = k_transposed + keys * width;
     float *k_rows = v_transposed + keys * width, *dk = k_rows + keys * width;
     float *dv = dk + keys * width, *block = dv + keys * width;
     float *d_block = block + QUERIES * width, *dq = d_block + QUERIES * width;
     float *p = dq + QUERIES * width, *dp = p + QUERIES * KEYS;
+    float inverse_cap = soft_cap > 0 ? 1.0f / soft_cap : 0.0f;
     copy_padded(k, n, dim, kv_stride, keys, width, k_rows, k_transposed);
     copy_padded(v, n, dim, kv_stride, keys, width, NULL, v_transposed);
     memset(dk, 0, 2 * keys * width * sizeof(float));
@@ -175,18 +196,32 @@ CK_CLONES void ck_attention_backward(
                 for (size_t d = 0; d < dim; d++) delta[r] += y[d] * d_block[r * width + d];
             }
             size_t last = i + QUERIES < n ? i + QUERIES : n;
-            for (size_t j = 0; j < last; j += KEYS) {
+            for (size_t j = first_key(i, window) / KEYS * KEYS; j < last; j += KEYS) {
                 size_t count = last - j < KEYS ? last - j : KEYS;
                 dot_tile(block, k_transposed, dim, width, keys, j, p);
+                soft_cap_tile(p, soft_cap);
                 dot_tile(d_block, v_transposed, dim, width, keys, j, dp);
                 for (size_t r = 0; r < QUERIES; r++) {
                     size_t limit = i + r < n ? i + r + 1 : 0;
                     size_t seen = limit > j ? (limit - j < count ? limit - j : count) : 0;
                     float partition = i + r < n ? lse[g * lse_stride + i + r] : 0.0f;
                     float *pr = p + r * KEYS, *dr = dp + r * KEYS;
-                    for (size_t t = 0; t < seen; t++) {
-                        pr[t] = ck_exp(pr[t] - partition);
-                        dr[t] = pr[t] * (dr[t] - delta[r]);
+                    size_t first = first_key(i + r, window);
+                    size_t hidden = first > j ? (first - j < seen ? first - j : seen) : 0;
+                    for (size_t t = 0; t < hidden; t++) pr[t] = 0, dr[t] = 0;
+                    if (soft_cap > 0) {
+                        // The slope of cap * tanh(s / cap) is 1 - tanh^2.
+                        for (size_t t = hidden; t < seen; t++) {
+                            float y = pr[t] * inverse_cap;
+                            dr[t] = (dr[t] - delta[r]) * (1.0f - y * y);
+                            pr[t] = ck_exp(pr[t] - partition);
+                            dr[t] *= pr[t];
+                        }
+                    } else {
+                        for (size_t t = hidden; t < seen; t++) {
+                            pr[t] = ck_exp(pr[t] - partition);
+                            dr[t] = pr[t] * (dr[t] - delta[r]);
+                        }
                     }
                     for (size_t t = seen; t < KEYS; t++) pr[t] = 0, dr[t] = 0;
                 }
@@ -209,7 +244,7 @@ CK_CLONES void ck_attention_backward(
 
 CK_CLONES void ck_attention_decode(
     const float *q, const float *k, const float *v, float *out, size_t n, size_t group, size_t dim,
-    size_t kv_stride, float scale, float *scores) {
+    size_t kv_stride, float scale, float soft_cap, float *scores) {
 #pragma clang fp reassociate(on) contract(fast)
     for (size_t g = 0; g < group; g++) {
         const float *query = q + g * dim;
@@ -220,8 +255,12 @@ CK_CLONES void ck_attention_decode(
             float s = 0;
             for (size_t d = 0; d < dim; d++) s += query[d] * key[d];
             scores[j] = s * scale;
-            top = scores[j] > top ? scores[j] : top;
         }
+        if (soft_cap > 0) {
+            float inverse_cap = 1.0f / soft_cap;
+            for (size_t j = 0; j < n; j++) scores[j] = soft_cap * ck_tanh(scores[j] * inverse_cap);
+        }
+        for (size_t j = 0; j < n; j++) top = scores[j] > top ? scores[j] : top;
         float sum = 0;
         for (size_t j = 0; j < n; j++) {
             scores[j] = ck_exp(scores[j] - top);

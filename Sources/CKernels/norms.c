@@ -13,19 +13,20 @@ CK_INLINE float row_sum_of_squares(const float *x, size_t n) {
 }
 
 CK_CLONES void ck_rms_norm(
-    const float *x, const float *weight, float *out, size_t rows, size_t n, float eps) {
+    const float *x, const float *weight, float *out, size_t rows, size_t n, float eps,
+    float offset) {
 #pragma clang fp reassociate(on) contract(fast)
     for (size_t r = 0; r < rows; r++) {
         const float *xr = x + r * n;
         float *yr = out + r * n;
         float scale = 1.0f / sqrtf(row_sum_of_squares(xr, n) / (float)n + eps);
-        for (size_t i = 0; i < n; i++) yr[i] = xr[i] * scale * weight[i];
+        for (size_t i = 0; i < n; i++) yr[i] = xr[i] * scale * (offset + weight[i]);
     }
 }
 
 CK_CLONES void ck_rms_norm_backward(
     const float *x, const float *weight, const float *d_out, float *d_x, float *d_weight,
-    size_t rows, size_t n, float eps) {
+    size_t rows, size_t n, float eps, float offset) {
 #pragma clang fp reassociate(on) contract(fast)
     for (size_t r = 0; r < rows; r++) {
         const float *restrict xr = x + r * n;
@@ -33,9 +34,11 @@ CK_CLONES void ck_rms_norm_backward(
         float *restrict dr = d_x + r * n;
         float scale = 1.0f / sqrtf(row_sum_of_squares(xr, n) / (float)n + eps);
         float dot = 0;
-        for (size_t i = 0; i < n; i++) dot += gr[i] * weight[i] * xr[i];
+        for (size_t i = 0; i < n; i++) dot += gr[i] * (offset + weight[i]) * xr[i];
         float shift = dot * scale * scale * scale / (float)n;
-        for (size_t i = 0; i < n; i++) dr[i] += gr[i] * weight[i] * scale - xr[i] * shift;
+        for (size_t i = 0; i < n; i++) {
+            dr[i] += gr[i] * (offset + weight[i]) * scale - xr[i] * shift;
+        }
         for (size_t i = 0; i < n; i++) d_weight[i] += gr[i] * xr[i] * scale;
     }
 }

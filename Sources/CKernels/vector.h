@@ -33,3 +33,12 @@ CK_INLINE float ck_exp(float x) {
     float y = p * low.f * high.f;
     return x < -87.33f ? 0.0f : y;
 }
+
+/// tanh(x) to a few ulp: Lambert's continued fraction, cut at five levels, near 0, where the formula
+/// with exp would lose digits; that formula elsewhere.
+CK_INLINE float ck_tanh(float x) {
+    float z = x * x;
+    float near = x * (945.0f + z * (105.0f + z)) / (945.0f + z * (420.0f + 15.0f * z));
+    float far = 1.0f - 2.0f / (1.0f + ck_exp(2.0f * x));
+    return z < 0.36f ? near : far;
+}

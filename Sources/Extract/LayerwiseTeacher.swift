@@ -56,7 +56,8 @@ final class LayerwiseTeacher {
         layerDone: (Int) throws -> Void
     ) throws -> Matrix {
         let batch = VarlenBatch(sequences)
-        let x = embed(batch, embedding, positions)
+        let scale = checkpoint.configuration.embeddingScale
+        let x = embed(batch, embedding, positions, scale: scale)
         let groups = Self.groups(sequences)
         for layer in 0..<checkpoint.configuration.layerCount {
             let block = try architecture.block(layer, from: checkpoint)

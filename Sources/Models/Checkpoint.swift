@@ -62,13 +62,15 @@ public final class Checkpoint: ParameterSource, Sendable {
             weights = try SafetensorsDirectory(path: directory.path)
         }
         self.adapter = try adapter.map { try LoraAdapter(directory: $0) }
+        let tied = configuration.tiesEmbeddings
         try self.adapter?.untie(&configuration)
         self.configuration = configuration
-        try checkAdapter()
+        architecture = ArchitectureRegistry.make(configuration)
+        try checkAdapter(tied: tied)
     }
 
     /// The family, with this model's sizes.
-    public var architecture: any Architecture { ArchitectureRegistry.make(configuration) }
+    public let architecture: any Architecture
 
     /// The number of weights in the file.
     public var parameterCount: Int {
@@ -78,12 +80,12 @@ public final class Checkpoint: ParameterSource, Sendable {
     /// Loads the whole model; every tensor of the file must have a place in it.
     public func model() throws -> TransformerModel {
         let model = try TransformerModel(architecture, from: self)
-        let known = [".attn.bias", ".attn.masked_bias", "rotary_emb.inv_freq"]
         let used = used.withLock { $0 }
         let extra = weights.tensorNames.filter { name in
-            !used.contains(name) && !known.contains { name.hasSuffix($0) }
+            !used.contains(name) && !architecture.ignores(name)
+                && !name.hasSuffix("rotary_emb.inv_freq")
                 && !(gguf != nil && GGUFNames.tables.contains(name))
-                && !(configuration.tiesEmbeddings && name == "lm_head.weight")
+                && !(configuration.tiesEmbeddings && name.hasSuffix("lm_head.weight"))
                 && !isReplaced(name)
         }
         guard extra.isEmpty else {
@@ -142,21 +144,26 @@ public final class Checkpoint: ParameterSource, Sendable {
             from: place.source,
             into: target
         )
-        try adapter?.add(to: name, rows: rows, into: target)
+        try adapter?.add(to: adapterName(name), rows: rows, into: target)
         if place.source === weights { used.withLock { _ = $0.insert(place.name) } }
     }
 
     /// Where a weight is stored, and how.
-    private struct Place {
+    struct Place {
         let name: String
         let layout: StoredLayout
         let source: any WeightSource
     }
 
     private func place(of name: String) -> Place {
-        if let adapter, let tensor = adapter.replacements[name] {
+        if let adapter, let tensor = adapter.replacements[adapterName(name)] {
             return Place(name: tensor, layout: .plain, source: adapter.weightSource)
         }
+        return basePlace(of: name)
+    }
+
+    /// The same without an adapter.
+    func basePlace(of name: String) -> Place {
         guard let names else {
             return Place(name: storedName(name), layout: .plain, source: weights)
         }
@@ -186,53 +193,8 @@ public final class Checkpoint: ParameterSource, Sendable {
         return place
     }
 
-    /// Published GPT-2 checkpoints lack the prefix that later ones have.
+    /// The name under which the file has a weight.
     private func storedName(_ name: String) -> String {
-        if weights.info(name) == nil, name.hasPrefix("transformer.") {
-            let bare = String(name.dropFirst("transformer.".count))
-            if weights.info(bare) != nil { return bare }
-        }
-        return name
-    }
-
-    /// Whether the adapter has its own in the place of a stored tensor.
-    private func isReplaced(_ stored: String) -> Bool {
-        guard let adapter else { return false }
-        return adapter.replacements.keys.contains { name in
-            (names?.place(of: name).name ?? storedName(name)) == stored
-        }
-    }
-
-    /// Everything that the adapter changes must be in the model, in that shape.
-    private func checkAdapter() throws {
-        guard let adapter else { return }
-        func mismatch(_ name: String, _ message: String) -> ModelError {
-            ModelError(
-                .mismatch,
-                path: adapter.path,
-                "\(name) \(message)",
-                remedy: "Give the base model that the adapter was made for."
-            )
-        }
-        for name in adapter.replacements.keys {
-            let stored = names?.place(of: name).name ?? storedName(name)
-            // A tied head is not stored, but may be replaced by one of its own.
-            guard weights.info(stored) != nil || LoraAdapter.isHead(name) else {
-                throw mismatch(name, "is replaced, but \(url.path) has no such weight")
-            }
-        }
-        for (name, product) in adapter.products {
-            let place = place(of: name)
-            guard let info = place.source.info(place.name) else {
-                throw mismatch(name, "is changed, but \(url.path) has no such weight")
-            }
-            guard info.shape == place.layout.storedShape(product.shape) else {
-                throw mismatch(
-                    name,
-                    "is changed in shape \(product.shape), but \(place.name) of \(url.path) has "
-                        + "\(info.shape)"
-                )
-            }
-        }
+        architecture.storedNames(name).first { weights.info($0) != nil } ?? name
     }
 }

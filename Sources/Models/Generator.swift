@@ -25,6 +25,7 @@ public struct Generator {
     private struct Sequence {
         let index: Int
         let slot: Int
+        /// How many tokens have gone through the model.
         var length: Int
         var answer: [UInt32]
         let sampler: Sampler
@@ -114,7 +115,7 @@ public struct Generator {
                 }
             }
             guard !active.isEmpty else { continue }
-            let hidden = decode(&active, cache)
+            let hidden = decode(&active, prompts, cache)
             active = advance(active, hidden)
         }
         return answers
@@ -139,11 +140,34 @@ public struct Generator {
         return last
     }
 
-    private func decode(_ active: inout [Sequence], _ cache: KeyValueCache) -> Matrix {
+    /// The hidden state of each sequence's newest token, (B, d) before the final norm.
+    private func decode(_ active: inout [Sequence], _ prompts: [[UInt32]], _ cache: KeyValueCache)
+        -> Matrix
+    {
+        defer { for index in active.indices { active[index].length += 1 } }
+        // Long rotary positions change all keys of a sequence that has grown past the original length,
+        // so it goes through the model once more from its start.
+        if case .longRope(let rope) = model.configuration.ropeScaling,
+            active.contains(where: { $0.length == rope.originalMaxPositions })
+        {
+            let rows = active.map { sequence in
+                sequence.length == rope.originalMaxPositions
+                    ? prefill([(sequence, prompts[sequence.index] + sequence.answer)], cache)
+                    : decode([sequence], cache)
+            }
+            let hidden = Matrix(uninitialized: rows.count, model.configuration.hiddenSize)
+            for (index, row) in rows.enumerated() {
+                hidden.row(index).update(from: row.row(0), count: row.columns)
+            }
+            return hidden
+        }
+        return decode(active, cache)
+    }
+
+    private func decode(_ active: [Sequence], _ cache: KeyValueCache) -> Matrix {
         let tokens = active.map { $0.answer.last ?? 0 }
         let positions = active.map { Int32($0.length) }
         let slots = active.map(\.slot)
-        for index in active.indices { active[index].length += 1 }
         return model.hiddenStates(tokens, positions: positions, cache: cache) { layer in
             BlockContext(decodingAt: positions, slots: slots, cache: layer)
         }
@@ -152,6 +176,7 @@ public struct Generator {
     private func choose(_ sequences: [Sequence], _ hidden: Matrix) -> [UInt32] {
         let logits = Matrix(uninitialized: hidden.rows, head.outputs)
         head.multiply(model.normalized(hidden), into: logits)
+        model.configuration.capLogits(logits)
         var tokens = [UInt32](repeating: 0, count: sequences.count)
         tokens.withUnsafeMutableBufferPointer { buffer in
             nonisolated(unsafe) let result = buffer

@@ -74,6 +74,9 @@ extension TransformerModel {
             )
         }
         configuration.layerCount = layers.count
+        if !configuration.layerKinds.isEmpty {
+            configuration.layerKinds = layers.map { configuration.layerKinds[$0] }
+        }
         return try TransformerModel(
             ArchitectureRegistry.make(configuration),
             from: PrunedParameters(checkpoint, layers: layers)

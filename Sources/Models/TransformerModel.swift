@@ -47,7 +47,13 @@ public final class TransformerModel: LanguageModel {
 
     /// (T, d): the rows of the embedding, and of the positions where the model learns them.
     func embed(_ tokens: [UInt32], positions: [Int32]) -> Matrix {
-        embedTokens(tokens, positions: positions, inputEmbedding, positionEmbedding)
+        embedTokens(
+            tokens,
+            positions: positions,
+            inputEmbedding,
+            positionEmbedding,
+            scale: configuration.embeddingScale
+        )
     }
 
     /// See `LanguageModel`.
@@ -80,7 +86,12 @@ public final class TransformerModel: LanguageModel {
         let positions = batch.positions
         for (row, token) in batch.tokens.enumerated() {
             if let sum = inputEmbedding.gradient {
-                ck_add(sum.row(Int(token)), x.row(row), x.columns)
+                ck_axpy(
+                    sum.row(Int(token)),
+                    x.row(row),
+                    configuration.embeddingScale,
+                    x.columns
+                )
             }
             if let sum = positionEmbedding?.gradient {
                 ck_add(sum.row(Int(positions[row])), x.row(row), x.columns)
@@ -107,24 +118,37 @@ public final class TransformerModel: LanguageModel {
     func normalized(_ x: Matrix) -> Matrix { finalNorm(x) }
 }
 
-/// (T, d): the rows of the token embedding, plus those of the positions where a model learns them.
+/// (T, d): the rows of the token embedding times `scale`, plus those of the positions where a model
+/// learns them.
 ///
+/// - Parameter scale: The configuration's `embeddingScale`.
 /// - Precondition: Every token is below the vocabulary's size, every position below the positions'.
-public func embed(_ batch: VarlenBatch, _ table: Parameter, _ positions: Parameter?) -> Matrix {
-    embedTokens(batch.tokens, positions: batch.positions, table, positions)
+public func embed(
+    _ batch: VarlenBatch,
+    _ table: Parameter,
+    _ positions: Parameter?,
+    scale: Float
+) -> Matrix {
+    embedTokens(batch.tokens, positions: batch.positions, table, positions, scale: scale)
 }
 
 private func embedTokens(
     _ tokens: [UInt32],
     positions: [Int32],
     _ table: Parameter,
-    _ places: Parameter?
+    _ places: Parameter?,
+    scale: Float
 ) -> Matrix {
     let d = table.value.columns
     let x = Matrix(uninitialized: tokens.count, d)
     for (row, token) in tokens.enumerated() {
         precondition(Int(token) < table.value.rows, "token \(token) of \(table.value.rows)")
-        x.row(row).update(from: table.value.row(Int(token)), count: d)
+        if scale == 1 {
+            x.row(row).update(from: table.value.row(Int(token)), count: d)
+        } else {
+            x.row(row).initialize(repeating: 0, count: d)
+            ck_axpy(x.row(row), table.value.row(Int(token)), scale, d)
+        }
         guard let places else { continue }
         let position = Int(positions[row])
         precondition(position < places.value.rows, "position \(position) of \(places.value.rows)")

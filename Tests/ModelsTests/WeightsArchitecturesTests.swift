@@ -52,6 +52,22 @@ struct WeightsArchitecturesTests {
         }
     }
 
+    @Test("hidden states and logits are those of transformers", arguments: names)
+    func forward(name: String) throws {
+        let fixture = try GGUFFixture(name)
+        let tokens = try fixture.golden.int64s("tokens").map { UInt32($0) }
+        let offsets = try fixture.golden.int64s("offsets").map { Int($0) }
+        let batch = VarlenBatch(zip(offsets, offsets.dropFirst()).map { Array(tokens[$0..<$1]) })
+        let model = try Checkpoint(fixture.url).model()
+        func golden(_ name: String, _ columns: Int) throws -> Matrix {
+            let values = try fixture.golden.floats(name, expecting: [20, columns])
+            return Matrix(values, rows: 20, columns: columns)
+        }
+        let hidden = model.hiddenStates(batch, tape: nil)
+        #expect(largestDifference(hidden, try golden("hidden", 32)) < 2e-5)
+        #expect(largestDifference(model.logits(hidden), try golden("logits", 61)) < 1e-4)
+    }
+
     @Test("what all families state in the same way", arguments: names)
     func sizes(name: String) throws {
         let c = try Checkpoint(GGUFFixture(name).url).configuration

@@ -11,19 +11,24 @@ private func reference(
     n: Int,
     group: Int,
     dim: Int,
-    scale: Double
+    scale: Double,
+    softCap: Double = 0,
+    window: Int = 0
 ) -> [Double] {
     var out = [Double](repeating: 0, count: n * group * dim)
     for g in 0..<group {
         for i in 0..<n {
-            let scores = (0...i).map { j in
-                (0..<dim).reduce(0.0) { $0 + q[(i * group + g) * dim + $1] * k[j * dim + $1] }
-                    * scale
+            let first = window > 0 ? max(0, i - window + 1) : 0
+            let scores = (first...i).map { j in
+                let score =
+                    scale
+                    * (0..<dim).reduce(0.0) { $0 + q[(i * group + g) * dim + $1] * k[j * dim + $1] }
+                return softCap > 0 ? softCap * tanh(score / softCap) : score
             }
             let top = scores.max() ?? 0
             let weights = scores.map { exp($0 - top) }
             let total = weights.reduce(0, +)
-            for (j, weight) in weights.enumerated() {
+            for (j, weight) in zip(first..., weights) {
                 for d in 0..<dim {
                     out[(i * group + g) * dim + d] += weight / total * v[j * dim + d]
                 }
@@ -33,17 +38,43 @@ private func reference(
     return out
 }
 
+/// Sizes of one piece of attention; no soft-cap and no window where they are 0.
+struct AttentionShape: CustomStringConvertible {
+    let n, group, dim: Int
+    var softCap: Float = 0
+    var window = 0
+
+    var description: String {
+        "\(n) tokens, \(group) x \(dim), cap \(softCap), window \(window)"
+    }
+}
+
 @Suite("Attention kernel")
 struct AttentionKernelTests {
-    static let shapes = [(1, 1, 8), (5, 3, 12), (64, 1, 16), (65, 2, 24), (131, 3, 64)]
+    static let shapes = [
+        AttentionShape(n: 1, group: 1, dim: 8), AttentionShape(n: 5, group: 3, dim: 12),
+        AttentionShape(n: 64, group: 1, dim: 16), AttentionShape(n: 65, group: 2, dim: 24),
+        AttentionShape(n: 131, group: 3, dim: 64),
+        // A window inside a block of 64 keys, at its edge, over several, and longer than the sequence.
+        AttentionShape(n: 131, group: 1, dim: 80, window: 1),
+        AttentionShape(n: 200, group: 2, dim: 16, window: 5),
+        AttentionShape(n: 200, group: 1, dim: 96, window: 64),
+        AttentionShape(n: 261, group: 1, dim: 8, window: 67),
+        AttentionShape(n: 70, group: 1, dim: 128, window: 300),
+        AttentionShape(n: 67, group: 2, dim: 256, softCap: 2),
+        AttentionShape(n: 197, group: 2, dim: 20, softCap: 1.5, window: 61),
+    ]
 
     private struct Inputs {
         let q, k, v, d: [Float]
         let n, group, dim: Int
+        let softCap: Float
+        let window: Int
         var scale: Float { 1 / Float(dim).squareRoot() }
 
-        init(_ shape: (Int, Int, Int)) {
-            (n, group, dim) = shape
+        init(_ shape: AttentionShape) {
+            (n, group, dim) = (shape.n, shape.group, shape.dim)
+            (softCap, window) = (shape.softCap, shape.window)
             q = KernelTests.values(n * group * dim, "q", deviation: 2)
             k = KernelTests.values(n * dim, "k", deviation: 2)
             v = KernelTests.values(n * dim, "v")
@@ -68,6 +99,8 @@ struct AttentionKernelTests {
                 group * dim,
                 n,
                 scale,
+                softCap,
+                window,
                 &scratch
             )
             return (out, lse)
@@ -75,7 +108,7 @@ struct AttentionKernelTests {
     }
 
     @Test("equals softmax attention", arguments: shapes)
-    func forward(shape: (Int, Int, Int)) {
+    func forward(shape: AttentionShape) {
         let inputs = Inputs(shape)
         let expected = reference(
             inputs.q.map(Double.init),
@@ -84,29 +117,34 @@ struct AttentionKernelTests {
             n: inputs.n,
             group: inputs.group,
             dim: inputs.dim,
-            scale: Double(inputs.scale)
+            scale: Double(inputs.scale),
+            softCap: Double(inputs.softCap),
+            window: inputs.window
         )
         let worst = zip(inputs.forward().out, expected).map { abs(Double($0) - $1) }.max() ?? 1
         #expect(worst < 1e-5)
     }
 
     @Test("decoding one token equals the last row", arguments: shapes)
-    func decode(shape: (Int, Int, Int)) {
+    func decode(shape: AttentionShape) {
         let inputs = Inputs(shape)
         let width = inputs.group * inputs.dim
         var out = [Float](repeating: 0, count: width)
         var scores = [Float](repeating: 0, count: inputs.n)
         let last = Array(inputs.q.suffix(width))
+        // The window is the caller's: it passes the keys that are seen.
+        let seen = inputs.window > 0 ? min(inputs.n, inputs.window) : inputs.n
         ck_attention_decode(
             last,
-            inputs.k,
-            inputs.v,
+            Array(inputs.k.suffix(seen * inputs.dim)),
+            Array(inputs.v.suffix(seen * inputs.dim)),
             &out,
-            inputs.n,
+            seen,
             inputs.group,
             inputs.dim,
             inputs.dim,
             inputs.scale,
+            inputs.softCap,
             &scores
         )
         let expected = inputs.forward().out.suffix(width)
@@ -115,7 +153,7 @@ struct AttentionKernelTests {
     }
 
     @Test("gradients equal central differences in double", arguments: shapes)
-    func backward(shape: (Int, Int, Int)) {
+    func backward(shape: AttentionShape) {
         let x = Inputs(shape)
         let (out, lse) = x.forward()
         var dq = [Float](repeating: .nan, count: x.q.count)
@@ -143,6 +181,8 @@ struct AttentionKernelTests {
             x.group * x.dim,
             x.n,
             x.scale,
+            x.softCap,
+            x.window,
             &scratch
         )
         let inputs = [x.q.map(Double.init), x.k.map(Double.init), x.v.map(Double.init)]
@@ -155,7 +195,9 @@ struct AttentionKernelTests {
                 n: x.n,
                 group: x.group,
                 dim: x.dim,
-                scale: Double(x.scale)
+                scale: Double(x.scale),
+                softCap: Double(x.softCap),
+                window: x.window
             )
             return zip(out, weights).reduce(0) { $0 + $1.0 * $1.1 }
         }

@@ -95,33 +95,73 @@ struct KernelTests {
         #expect(worst < 1e-5)
     }
 
-    @Test("activations and their slopes agree with double", arguments: sizes)
+    @Test("activations, gated or not, and their slopes agree with double", arguments: sizes)
     func activations(n: Int) {
         let x = Self.values(n, "x", deviation: 3)
         let up = Self.values(n, "up")
         let d = Self.values(n, "d")
-        var silu = [Float](repeating: 0, count: n)
-        var gelu = silu
-        var dGate = silu
-        var dUp = silu
-        var dx = silu
-        ck_silu_mul(x, up, &silu, n)
-        ck_gelu_tanh(x, &gelu, n)
-        ck_silu_mul_backward(x, up, d, &dGate, &dUp, n)
-        ck_gelu_tanh_backward(x, d, &dx, n)
-        func geluAt(_ a: Double) -> Double {
-            0.5 * a * (1 + tanh((2 / Double.pi).squareRoot() * (a + 0.044715 * a * a * a)))
-        }
-        func siluAt(_ a: Double) -> Double { a / (1 + exp(-a)) }
+        typealias Kernels = (
+            plain: (UnsafePointer<Float>?, UnsafeMutablePointer<Float>?, Int) -> Void,
+            slope: (
+                UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?, Int
+            ) -> Void,
+            gated: (
+                UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?, Int
+            ) -> Void,
+            gatedSlopes: (
+                UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafePointer<Float>?,
+                UnsafeMutablePointer<Float>?, UnsafeMutablePointer<Float>?, Int
+            ) -> Void,
+            exact: (Double) -> Double
+        )
+        let all: [Kernels] = [
+            (
+                ck_silu, ck_silu_backward, ck_silu_mul, ck_silu_mul_backward,
+                { $0 / (1 + exp(-$0)) }
+            ),
+            (
+                ck_gelu_tanh, ck_gelu_tanh_backward, ck_gelu_tanh_mul, ck_gelu_tanh_mul_backward,
+                {
+                    0.5 * $0
+                        * (1 + tanh((2 / Double.pi).squareRoot() * ($0 + 0.044715 * $0 * $0 * $0)))
+                }
+            ),
+            (
+                ck_gelu, ck_gelu_backward, ck_gelu_mul, ck_gelu_mul_backward,
+                { 0.5 * $0 * erfc(-$0 / 2.0.squareRoot()) }
+            ),
+        ]
         let h = 1e-5
+        for kernels in all {
+            var (plain, gated, dx, dGate, dUp) = (x, x, x, x, x)
+            kernels.plain(x, &plain, n)
+            kernels.slope(x, d, &dx, n)
+            kernels.gated(x, up, &gated, n)
+            kernels.gatedSlopes(x, up, d, &dGate, &dUp, n)
+            for i in 0..<n {
+                let (a, u, g) = (Double(x[i]), Double(up[i]), Double(d[i]))
+                let value = kernels.exact(a)
+                let slope = (kernels.exact(a + h) - kernels.exact(a - h)) / (2 * h)
+                #expect(abs(Double(plain[i]) - value) < 2e-6)
+                #expect(abs(Double(gated[i]) - value * u) < 1e-5)
+                #expect(abs(Double(dx[i]) - slope * g) < 1e-5)
+                #expect(abs(Double(dGate[i]) - slope * u * g) < 1e-4)
+                #expect(abs(Double(dUp[i]) - value * g) < 1e-5)
+            }
+        }
+    }
+
+    @Test("soft-capping and its slope agree with double", arguments: sizes)
+    func softCap(n: Int) {
+        let x = Self.values(n, "x", deviation: 3)
+        let d = Self.values(n, "d")
+        var (y, dx) = (x, d)
+        ck_soft_cap(&y, n, 2)
+        ck_soft_cap_backward(y, &dx, n, 2)
         for i in 0..<n {
-            let (a, u, g) = (Double(x[i]), Double(up[i]), Double(d[i]))
-            #expect(abs(Double(silu[i]) - siluAt(a) * u) < 1e-5)
-            #expect(abs(Double(gelu[i]) - geluAt(a)) < 1e-5)
-            let siluSlope = (siluAt(a + h) - siluAt(a - h)) / (2 * h)
-            #expect(abs(Double(dGate[i]) - siluSlope * u * g) < 1e-4)
-            #expect(abs(Double(dUp[i]) - siluAt(a) * g) < 1e-4)
-            #expect(abs(Double(dx[i]) - (geluAt(a + h) - geluAt(a - h)) / (2 * h) * g) < 1e-4)
+            let t = tanh(Double(x[i]) / 2)
+            #expect(abs(Double(y[i]) - 2 * t) < 2e-6 * max(0.1, abs(t)))
+            #expect(abs(Double(dx[i]) - Double(d[i]) * (1 - t * t)) < 1e-5)
         }
     }
 
@@ -132,9 +172,9 @@ struct KernelTests {
         let cosines = (0..<40).map { Float(cos(Double($0))) }
         let sines = (0..<40).map { Float(sin(Double($0))) }
         let positions: [Int32] = [0, 4, 9]
-        ck_rope(x.base, positions, cosines, sines, 3, 2, 8, 16, 1)
+        ck_rope(x.base, positions, cosines, sines, 3, 2, 8, 8, 16, 1)
         #expect(x.values != original)
-        ck_rope(x.base, positions, cosines, sines, 3, 2, 8, 16, -1)
+        ck_rope(x.base, positions, cosines, sines, 3, 2, 8, 8, 16, -1)
         for (found, expected) in zip(x.values, original) { #expect(abs(found - expected) < 1e-6) }
     }
 

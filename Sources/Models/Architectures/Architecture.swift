@@ -18,8 +18,16 @@ public enum InitialValues: Sendable, Equatable {
     case ones
 }
 
+/// The names of the weights outside the blocks, as a family's checkpoints have them.
+struct ModelKeys {
+    let embedding: String
+    var positions: String?
+    let finalNorm: String
+    var head = "lm_head.weight"
+}
+
 /// One family of models: how its parts are named and put together.
-public protocol Architecture {
+public protocol Architecture: Sendable {
     /// The sizes.
     var configuration: ModelConfiguration { get }
     /// [V, d].
@@ -32,6 +40,55 @@ public protocol Architecture {
     func finalNorm(from source: any ParameterSource) throws -> FinalNorm
     /// [V, d] of a head that is not tied.
     func head(from source: any ParameterSource) throws -> Parameter
+    /// The names that checkpoints give a weight, the usual one first.
+    func storedNames(_ name: String) -> [String]
+    /// Whether a tensor of a checkpoint has no place in the model, and should have none.
+    func ignores(_ tensor: String) -> Bool
+}
+
+extension Architecture {
+    /// The name itself.
+    public func storedNames(_ name: String) -> [String] { [name] }
+    /// None is ignored.
+    public func ignores(_ tensor: String) -> Bool { false }
+}
+
+/// A family whose files say the names and the norm, and leave the rest to this.
+protocol NamedArchitecture: Architecture {
+    var keys: ModelKeys { get }
+    func norm(_ layers: LayerMaker, _ name: String) throws -> Norm
+}
+
+extension NamedArchitecture {
+    func tokenEmbedding(from source: any ParameterSource) throws -> Parameter {
+        try source.parameter(
+            keys.embedding,
+            [configuration.vocabularySize, configuration.hiddenSize],
+            .normal(0.02)
+        )
+    }
+
+    func positionEmbedding(from source: any ParameterSource) throws -> Parameter? {
+        try keys.positions.map {
+            try source.parameter(
+                $0,
+                [configuration.maxPositions, configuration.hiddenSize],
+                .normal(0.02)
+            )
+        }
+    }
+
+    func finalNorm(from source: any ParameterSource) throws -> FinalNorm {
+        FinalNorm(norm: try norm(LayerMaker("", configuration, source), keys.finalNorm))
+    }
+
+    func head(from source: any ParameterSource) throws -> Parameter {
+        try source.parameter(
+            keys.head,
+            [configuration.vocabularySize, configuration.hiddenSize],
+            .normal(0.02)
+        )
+    }
 }
 
 /// The norm before the head, as extraction needs it by itself.
@@ -51,72 +108,4 @@ public protocol TransformerBlock: AnyObject {
     func forward(_ x: Matrix, _ context: BlockContext)
     /// x holds the gradient of the output on entry, that of the input on return.
     func backward(_ x: Matrix, _ context: BlockContext)
-}
-
-/// What a block is told of the tokens that it works on.
-public final class BlockContext {
-    let offsets: [Int]
-    let positions: [Int32]
-    var tape: BlockTape?
-    /// Keys and values are kept here while generating; `slots` says where each sequence's go.
-    var cache: KeyValueCache.Layer?
-    var slots: [Int] = []
-    /// True when every sequence is one new token that continues its slot.
-    var isDecoding = false
-
-    /// The context of sequences laid end to end.
-    public init(_ batch: VarlenBatch) {
-        offsets = batch.offsets
-        positions = batch.positions
-    }
-
-    init(decodingAt positions: [Int32], slots: [Int], cache: KeyValueCache.Layer) {
-        offsets = Array(0...positions.count)
-        self.positions = positions
-        self.slots = slots
-        self.cache = cache
-        isDecoding = true
-    }
-
-    /// Attention as the context asks: over whole sequences, or one new token against the cache.
-    func attend(_ attention: Attention, _ q: Matrix, _ k: Matrix, _ v: Matrix) -> Matrix {
-        if let cache {
-            for sequence in slots.indices {
-                let rows = offsets[sequence]..<offsets[sequence + 1]
-                guard let first = rows.first else { continue }
-                cache.store(
-                    k,
-                    v,
-                    rows: rows,
-                    slot: slots[sequence],
-                    position: Int(positions[first])
-                )
-            }
-            if isDecoding {
-                return attention.decode(
-                    q,
-                    cache,
-                    slots: slots,
-                    lengths: positions.map { Int($0) + 1 }
-                )
-            }
-        }
-        var logPartitions: Matrix?
-        if tape != nil {
-            let matrix = Matrix(uninitialized: attention.headCount, q.rows)
-            tape?["logPartitions"] = matrix
-            logPartitions = matrix
-        }
-        return attention(q, k, v, offsets: offsets, logPartitions: logPartitions)
-    }
-
-    /// Keeps a matrix for the backward pass, if there will be one.
-    func keep(_ name: String, _ matrix: Matrix) {
-        tape?[name] = matrix
-    }
-
-    func kept(_ name: String) -> Matrix {
-        guard let tape else { preconditionFailure("the forward pass kept nothing") }
-        return tape[name]
-    }
 }

@@ -16,13 +16,25 @@ final class KeyValueCache {
             values.row(slot * capacity + position)
         }
 
-        /// Copies the rows of k and v (n, width) to a slot, from a position on.
-        func store(_ k: Matrix, _ v: Matrix, rows: Range<Int>, slot: Int, position: Int) {
+        /// Copies rows of k and v to a slot, from a position on: heads of `size` floats that lie
+        /// `step` apart there and end to end here.
+        func store(
+            _ k: Matrix,
+            _ v: Matrix,
+            rows: Range<Int>,
+            size: Int,
+            step: Int,
+            slot: Int,
+            position: Int
+        ) {
+            let (pieces, width) = size == step ? (1, keys.columns) : (keys.columns / size, size)
             for (offset, row) in rows.enumerated() {
-                keyRow(slot: slot, position: position + offset)
-                    .update(from: k.row(row), count: k.columns)
-                valueRow(slot: slot, position: position + offset)
-                    .update(from: v.row(row), count: v.columns)
+                let key = keyRow(slot: slot, position: position + offset)
+                let value = valueRow(slot: slot, position: position + offset)
+                for piece in 0..<pieces {
+                    (key + piece * width).update(from: k.row(row) + piece * step, count: width)
+                    (value + piece * width).update(from: v.row(row) + piece * step, count: width)
+                }
             }
         }
     }

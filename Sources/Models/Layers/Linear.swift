@@ -38,16 +38,12 @@ final class Linear {
     /// (rows, in) -> (rows, out).
     func callAsFunction(_ x: Matrix) -> Matrix {
         let out = Matrix(uninitialized: x.rows, outputs)
-        apply(x, into: out, accumulate: false)
+        self(x, into: out, accumulate: false)
         return out
     }
 
-    /// Adds the product to `residual` (rows, out).
-    func add(_ x: Matrix, to residual: Matrix) {
-        apply(x, into: residual, accumulate: true)
-    }
-
-    private func apply(_ x: Matrix, into out: Matrix, accumulate: Bool) {
+    /// Writes the product to `out` (rows, out), or adds it.
+    func callAsFunction(_ x: Matrix, into out: Matrix, accumulate: Bool) {
         if let packed {
             packed.multiply(x, into: out, accumulate: accumulate)
         } else {

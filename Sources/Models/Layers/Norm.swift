@@ -7,11 +7,14 @@ final class Norm {
     /// LayerNorm has one, RMSNorm does not.
     let bias: Parameter?
     let epsilon: Float
+    /// Added to RMSNorm's weight: Gemma keeps it as its distance from 1.
+    let offset: Float
 
-    init(weight: Parameter, bias: Parameter? = nil, epsilon: Float) {
+    init(weight: Parameter, bias: Parameter? = nil, epsilon: Float, offset: Float = 0) {
         self.weight = weight
         self.bias = bias
         self.epsilon = epsilon
+        self.offset = offset
     }
 
     var parameters: [Parameter] { [weight] + (bias.map { [$0] } ?? []) }
@@ -22,7 +25,7 @@ final class Norm {
         let n = x.columns
         let weight = weight.value
         let bias = bias?.value
-        let epsilon = epsilon
+        let (epsilon, offset) = (epsilon, offset)
         parallelRanges(x.rows, minimum: 64) { range, _ in
             if let bias {
                 ck_layer_norm(
@@ -41,17 +44,45 @@ final class Norm {
                     out.row(range.lowerBound),
                     range.count,
                     n,
-                    epsilon
+                    epsilon,
+                    offset
                 )
             }
         }
         return out
     }
 
+    /// Adds the normalised rows of x to `target` (rows, n).
+    func add(_ x: Matrix, to target: Matrix) {
+        let normed = self(x)
+        parallelRanges(x.rows, minimum: 64) { range, _ in
+            for row in range { ck_add(target.row(row), normed.row(row), normed.columns) }
+        }
+    }
+
+    /// Normalises stretches of the rows as long as the weight: each head of (T, heads * headSize), or
+    /// the whole width.
+    func stretches(_ x: Matrix) -> Matrix {
+        let n = weight.value.columns
+        return self(x.reshaped(x.count / n, n)).reshaped(x.rows, x.columns)
+    }
+
+    /// The gradient (T, width) of the input of `stretches`.
+    func backwardStretches(_ gradient: Matrix, input x: Matrix) -> Matrix {
+        let n = weight.value.columns
+        let result = Matrix(zeros: x.rows, x.columns)
+        backward(
+            gradient.reshaped(x.count / n, n),
+            input: x.reshaped(x.count / n, n),
+            into: result.reshaped(x.count / n, n)
+        )
+        return result
+    }
+
     /// Adds to `target` (rows, n) the gradient of the input, and to those of weight and bias.
     func backward(_ gradient: Matrix, input x: Matrix, into target: Matrix) {
         let n = x.columns
-        let epsilon = epsilon
+        let (epsilon, offset) = (epsilon, offset)
         let weight = weight.value
         let hasBias = bias != nil
         // Each worker sums into rows of its own; they are added in order, so the result is fixed.
@@ -79,7 +110,8 @@ final class Norm {
                     weightSums.row(worker),
                     range.count,
                     n,
-                    epsilon
+                    epsilon,
+                    offset
                 )
             }
         }

@@ -33,28 +33,13 @@ struct GGUFKeys {
         )
     }
 
-    private func corrupt(_ key: String, _ value: String) -> ModelError {
-        ModelError(
-            .corrupt,
-            path: file.path,
-            "metadata key \"\(full(key))\" is \(value)",
-            remedy: ModelError.fetchAgain
-        )
-    }
-
     private func full(_ key: String) -> String { "\(architecture).\(key)" }
     private func has(_ key: String) -> Bool { file.metadata[full(key)] != nil }
 
     func int(_ key: String) throws -> Int { try file.int(full(key)) }
     func optionalInt(_ key: String) throws -> Int? { has(key) ? try int(key) : nil }
 
-    /// A number that is finite and not negative, as all of them are.
-    func float(_ key: String) throws -> Float {
-        let value = Float(try file.float(full(key)))
-        guard value.isFinite, value >= 0 else { throw corrupt(key, "\(value)") }
-        return value
-    }
-
+    func float(_ key: String) throws -> Float { Float(try file.float(full(key))) }
     func optionalFloat(_ key: String) throws -> Float? { has(key) ? try float(key) : nil }
 
     func optionalBool(_ key: String) throws -> Bool? {
@@ -71,17 +56,6 @@ struct GGUFKeys {
     }
 
     func optionalOne(_ key: String) throws -> Int? { has(key) ? try one(key) : nil }
-
-    /// How many channels of a head are turned; nil for all.
-    func rotarySize(headSize: Int) throws -> Int? {
-        guard let size = try optionalInt("rope.dimension_count"), size != headSize else {
-            return nil
-        }
-        guard size > 0, size < headSize, size % 2 == 0 else {
-            throw corrupt("rope.dimension_count", "\(size) of a head of \(headSize)")
-        }
-        return size
-    }
 
     /// Refuses models that have more than one feed-forward layer a block, and values of another width
     /// than keys.
@@ -140,16 +114,7 @@ struct GGUFKeys {
     private func table(_ name: String, _ rotarySize: Int) throws -> [Float]? {
         guard file.info(name) != nil else { return nil }
         guard rotarySize > 0 else { throw unsupported("heads of \(rotarySize) channels") }
-        let factors = try file.floats(name, expecting: [rotarySize / 2])
-        guard factors.allSatisfy({ $0.isFinite && $0 > 0 }) else {
-            throw ModelError(
-                .corrupt,
-                path: file.path,
-                "tensor \"\(name)\" holds a factor that is not positive",
-                remedy: ModelError.fetchAgain
-            )
-        }
-        return factors
+        return try file.floats(name, expecting: [rotarySize / 2])
     }
 
     /// Llama 3's scaling, when it makes these factors: the converter writes them, not what made them.

@@ -34,7 +34,9 @@ extension ModelConfiguration {
         )
         try keys.refuseMixtures(headSize: headSize)
         ropeTheta = try keys.optionalFloat("rope.freq_base") ?? 10_000
-        rotarySize = try keys.rotarySize(headSize: headSize)
+        rotarySize = try keys.optionalInt("rope.dimension_count").flatMap {
+            $0 == headSize ? nil : $0
+        }
         ropeScaling = try keys.ropeScaling(self)
         attentionBias = ["attn_q", "attn_qkv"].contains { file.info("blk.0.\($0).bias") != nil }
         try setWhatTheFamilySays(keys)
