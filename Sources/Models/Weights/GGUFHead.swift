@@ -20,6 +20,7 @@ struct GGUFHead {
         self = try file.withBytes(offset: 0, count: min(file.size, Self.headLimit)) {
             try GGUFHead($0, file: file)
         }
+        file.release(offset: 0, count: min(file.size, Self.headLimit))
     }
 
     private init(_ bytes: UnsafeRawBufferPointer, file: MappedFile) throws {
