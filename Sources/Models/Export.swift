@@ -35,10 +35,7 @@ public func exportHuggingFace(
     )
     // Last, since a directory with a config.json is taken for a whole model.
     do {
-        let config = try JSONSerialization.data(
-            withJSONObject: model.configuration.jsonObject(type: type),
-            options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        )
+        let config = try ConfigText.data(model.configuration.jsonObject(type: type))
         try config.write(to: directory.appendingPathComponent("config.json"), options: .atomic)
     } catch {
         throw ModelError(

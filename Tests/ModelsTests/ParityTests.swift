@@ -132,10 +132,12 @@ struct ParityTests {
     func export(name: String) throws {
         let fixture = try ParityFixture(name)
         let model = try Checkpoint(fixture.directory).model()
-        let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
-            UUID().uuidString
-        )
-        defer { try? FileManager.default.removeItem(at: directory) }
+        // reference/export_parity.py reads what is left there.
+        let kept = ProcessInfo.processInfo.environment["RETORT_EXPORTS"]
+        let directory =
+            kept.map { URL(fileURLWithPath: $0).appendingPathComponent(name) }
+            ?? FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        defer { if kept == nil { try? FileManager.default.removeItem(at: directory) } }
         try exportHuggingFace(model, to: directory)
         let again = try Checkpoint(directory).model()
         #expect(again.configuration == model.configuration)

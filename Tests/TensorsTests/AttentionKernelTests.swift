@@ -20,9 +20,7 @@ private func reference(
         for i in 0..<n {
             let first = window > 0 ? max(0, i - window + 1) : 0
             let scores = (first...i).map { j in
-                let score =
-                    scale
-                    * (0..<dim).reduce(0.0) { $0 + q[(i * group + g) * dim + $1] * k[j * dim + $1] }
+                let score = scale * dot(q, (i * group + g) * dim, k, j * dim, dim)
                 return softCap > 0 ? softCap * tanh(score / softCap) : score
             }
             let top = scores.max() ?? 0
@@ -36,6 +34,21 @@ private func reference(
         }
     }
     return out
+}
+
+/// A plain loop over pointers: tests are not optimised, and this is where they spend their time.
+private func dot(_ a: [Double], _ i: Int, _ b: [Double], _ j: Int, _ count: Int) -> Double {
+    a.withUnsafeBufferPointer { a in
+        b.withUnsafeBufferPointer { b in
+            var sum = 0.0
+            var at = 0
+            while at < count {
+                sum += a[i + at] * b[j + at]
+                at += 1
+            }
+            return sum
+        }
+    }
 }
 
 /// Sizes of one piece of attention; no soft-cap and no window where they are 0.
