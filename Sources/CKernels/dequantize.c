@@ -134,6 +134,24 @@ CK_CLONES void ck_dequantize_q8_0(const void *blocks, float *restrict out, size_
     }
 }
 
+/// The sixteen values that the 4 bits of IQ4_NL and IQ4_XS stand for.
+static const int8_t nonlinear[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                     1,    13,   25,  38,  53,  69,  89,  113};
+
+CK_INLINE void dequantize_nonlinear(float scale, const uint8_t *q, float *restrict out) {
+    for (int i = 0; i < 16; i++) {
+        out[i] = scale * (float)nonlinear[q[i] & 15];
+        out[16 + i] = scale * (float)nonlinear[q[i] >> 4];
+    }
+}
+
+CK_CLONES void ck_dequantize_iq4_nl(const void *blocks, float *restrict out, size_t n) {
+    const uint8_t *p = blocks;
+    for (size_t b = 0; b < n; b++, p += 18, out += 32) {
+        dequantize_nonlinear(half_to_float(load16(p)), p + 2, out);
+    }
+}
+
 // MARK: blocks of 256, cut into groups with small integer scales.
 
 /// scales 16 (4-bit scale, 4-bit minimum), quants 64 (2 bits), d, dmin.
@@ -239,6 +257,20 @@ CK_CLONES void ck_dequantize_q6_k(const void *blocks, float *restrict out, size_
                 const int v = (q[i] >> shift & 15) | (high[i] >> highShift & 3) << 4;
                 out[i] = scale * (float)(v - 32);
             }
+        }
+    }
+}
+
+/// d, upper 2 bits of 8 scales (16 bits), their lower 4 bits 4, quants 128 (4 bits, nonlinear).
+CK_CLONES void ck_dequantize_iq4_xs(const void *blocks, float *restrict out, size_t n) {
+    const uint8_t *p = blocks;
+    for (size_t b = 0; b < n; b++, p += 136) {
+        const float d = half_to_float(load16(p));
+        const int high = load16(p + 2);
+        for (int g = 0; g < 8; g++, out += 32) {
+            const int low = p[4 + g / 2] >> (g % 2 * 4) & 15;
+            const float scale = d * (float)((low | (high >> (2 * g) & 3) << 4) - 32);
+            dequantize_nonlinear(scale, p + 8 + 16 * g, out);
         }
     }
 }

@@ -1,47 +1,72 @@
 import Foundation
+import Synchronization
 import Tensors
 
-/// A model on disk: a Hugging Face directory or a GGUF file.
+/// A model on disk: a Hugging Face directory or a GGUF file, with a LoRA adapter if one is given.
 ///
-/// Weights are read when asked for.
-public final class Checkpoint: ParameterSource {
+/// Weights are read when asked for. Safe to use from several threads.
+public final class Checkpoint: ParameterSource, Sendable {
     /// The directory or file.
     public let url: URL
     /// The sizes.
     public let configuration: ModelConfiguration
     /// What a GGUF file says of itself; nil for a directory.
     public let gguf: GGUFFile?
-    private let weights: any WeightSource
-    private var used: Set<String> = []
+    let weights: any WeightSource
+    let adapter: LoraAdapter?
+    private let names: GGUFNames?
+    /// The stored tensors that were read, to find those that no part of the model asks for.
+    private let used = Mutex<Set<String>>([])
 
     /// Opens a model without reading its weights.
     ///
-    /// - Parameter url: A directory with config.json and safetensors, or a .gguf file.
+    /// - Parameters:
+    ///   - url: A directory with config.json and safetensors; a .gguf file, a part of a split one,
+    ///     or a directory with nothing else; or a LoRA adapter that holds its base model.
+    ///   - adapter: A LoRA adapter as PEFT saves it, added to the weights as they are read.
     /// - Throws: `ModelError`.
-    public init(_ url: URL) throws {
+    public init(_ url: URL, adapter: URL? = nil) throws {
         self.url = url
-        var isDirectory: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
-            throw ModelError(
-                .missing,
-                path: url.path,
-                "there is no model here",
-                remedy: "Give a Hugging Face directory or a .gguf file"
-            )
+        var adapter = adapter
+        var location = try ModelLocation(url)
+        if case .adapter(let own, let base) = location {
+            guard adapter == nil else {
+                throw ModelError(
+                    .mismatch,
+                    path: url.path,
+                    "this is an adapter itself",
+                    remedy: "Give the base model and one adapter."
+                )
+            }
+            adapter = own
+            location = .directory(base)
         }
-        if isDirectory.boolValue {
-            gguf = nil
-            configuration = try ModelConfiguration(
-                contentsOf: url.appendingPathComponent("config.json")
-            )
-            weights = try SafetensorsDirectory(path: url.path)
-        } else {
-            let file = try GGUFFile(path: url.path)
+        var configuration: ModelConfiguration
+        switch location {
+        case .gguf(let path):
+            let file = try GGUFFile(path: path)
             gguf = file
             configuration = try ModelConfiguration(file)
+            names = GGUFNames(
+                architecture: try file.string("general.architecture"),
+                headCount: configuration.headCount,
+                headSize: configuration.headSize
+            )
             weights = file
+        case .directory(let directory), .adapter(_, let directory):
+            gguf = nil
+            configuration = try ModelConfiguration(
+                contentsOf: directory.appendingPathComponent(ModelLocation.configurationName)
+            )
+            names = nil
+            weights = try SafetensorsDirectory(path: directory.path)
         }
+        self.adapter = try adapter.map { try LoraAdapter(directory: $0) }
+        let tied = configuration.tiesEmbeddings
+        try self.adapter?.untie(&configuration)
+        self.configuration = configuration
         architecture = ArchitectureRegistry.make(configuration)
+        try checkAdapter(tied: tied)
     }
 
     /// The family, with this model's sizes.
@@ -55,10 +80,13 @@ public final class Checkpoint: ParameterSource {
     /// Loads the whole model; every tensor of the file must have a place in it.
     public func model() throws -> TransformerModel {
         let model = try TransformerModel(architecture, from: self)
+        let used = used.withLock { $0 }
         let extra = weights.tensorNames.filter { name in
             !used.contains(name) && !architecture.ignores(name)
                 && !name.hasSuffix("rotary_emb.inv_freq")
+                && !(gguf != nil && GGUFNames.tables.contains(name))
                 && !(configuration.tiesEmbeddings && name.hasSuffix("lm_head.weight"))
+                && !isReplaced(name)
         }
         guard extra.isEmpty else {
             throw ModelError(
@@ -76,74 +104,97 @@ public final class Checkpoint: ParameterSource {
     public func parameter(_ name: String, _ shape: [Int], _ initial: InitialValues = .zeros) throws
         -> Parameter
     {
-        let stored = storedName(name)
-        guard let info = weights.info(stored) else {
-            throw ModelError(
-                .missing,
-                path: url.path,
-                "tensor \(stored) is missing",
-                remedy: "The checkpoint is incomplete or of another architecture"
-            )
-        }
-        guard info.shape == shape else {
+        // Looked up before memory is taken: a size that the file does not have is refused first.
+        _ = try located(name, shape)
+        let rows = shape.dropLast().reduce(1, *)
+        let value = Matrix(uninitialized: rows, shape.last ?? 1)
+        try parameterRows(name, shape, rows: 0..<rows, into: value.base)
+        return Parameter(name: name, shape: shape, value: value)
+    }
+
+    /// Reads some rows of a weight as float32, as `parameter` would have them.
+    ///
+    /// For embeddings and heads too large to hold: the rows of a few tokens, or a slice at a time.
+    /// The file's pages do not stay in memory.
+    ///
+    /// - Parameters:
+    ///   - name: The weight's name in a Hugging Face checkpoint.
+    ///   - shape: The shape that the weight must have, `[rows, columns]`; a vector is one row.
+    ///   - rows: Which rows.
+    ///   - into: Room for `rows.count * columns` floats.
+    /// - Throws: `ModelError`: `missing`, `mismatch` (shape, rows), `io`.
+    public func parameterRows(
+        _ name: String,
+        _ shape: [Int],
+        rows: Range<Int>,
+        into target: UnsafeMutablePointer<Float>
+    ) throws {
+        let place = try located(name, shape)
+        guard rows.lowerBound >= 0, rows.upperBound <= shape.dropLast().reduce(1, *) else {
             throw ModelError(
                 .mismatch,
                 path: url.path,
-                "tensor \(stored) has shape \(info.shape), expected \(shape)",
+                "rows \(rows) of \(name), whose shape is \(shape), were asked for"
+            )
+        }
+        try place.layout.read(
+            rows: rows,
+            shape: shape,
+            of: place.name,
+            from: place.source,
+            into: target
+        )
+        try adapter?.add(to: adapterName(name), rows: rows, into: target)
+        if place.source === weights { used.withLock { _ = $0.insert(place.name) } }
+    }
+
+    /// Where a weight is stored, and how.
+    struct Place {
+        let name: String
+        let layout: StoredLayout
+        let source: any WeightSource
+    }
+
+    private func place(of name: String) -> Place {
+        if let adapter, let tensor = adapter.replacements[adapterName(name)] {
+            return Place(name: tensor, layout: .plain, source: adapter.weightSource)
+        }
+        return basePlace(of: name)
+    }
+
+    /// The same without an adapter.
+    func basePlace(of name: String) -> Place {
+        guard let names else {
+            return Place(name: storedName(name), layout: .plain, source: weights)
+        }
+        let (stored, layout) = names.place(of: name)
+        return Place(name: stored, layout: layout, source: weights)
+    }
+
+    private func located(_ name: String, _ shape: [Int]) throws -> Place {
+        let place = place(of: name)
+        guard let info = place.source.info(place.name) else {
+            throw ModelError(
+                .missing,
+                path: url.path,
+                "tensor \(place.name) is missing",
+                remedy: "The checkpoint is incomplete or of another architecture"
+            )
+        }
+        guard info.shape == place.layout.storedShape(shape), place.layout.fits(shape) else {
+            throw ModelError(
+                .mismatch,
+                path: place.source.path,
+                "tensor \(place.name) has shape \(info.shape), expected "
+                    + "\(place.layout.storedShape(shape))",
                 remedy: "config.json and the weights do not belong together"
             )
         }
-        let columns = shape.last ?? 1
-        let rows = shape.dropLast().reduce(1, *)
-        let value = Matrix(uninitialized: rows, columns)
-        try weights.read(
-            stored,
-            into: UnsafeMutableBufferPointer(start: value.base, count: value.count)
-        )
-        used.insert(stored)
-        let plain = gguf == nil ? value : unpermuted(value, name)
-        return Parameter(name: name, shape: shape, value: plain)
+        return place
     }
 
     /// The name under which the file has a weight.
     private func storedName(_ name: String) -> String {
-        if gguf != nil { return Self.ggufName(name) }
-        return architecture.storedNames(name).first { weights.info($0) != nil } ?? name
-    }
-
-    private static let ggufParts = [
-        "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
-        "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
-        "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate",
-        "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
-    ]
-
-    private static func ggufName(_ name: String) -> String {
-        switch name {
-        case "model.embed_tokens.weight": return "token_embd.weight"
-        case "model.norm.weight": return "output_norm.weight"
-        case "lm_head.weight": return "output.weight"
-        default: break
-        }
-        let parts = name.split(separator: ".").map(String.init)
-        guard parts.count > 4, parts[0] == "model", parts[1] == "layers" else { return name }
-        let middle = parts[3..<(parts.count - 1)].joined(separator: ".")
-        return "blk.\(parts[2]).\(ggufParts[middle] ?? middle).\(parts[parts.count - 1])"
-    }
-
-    /// GGUF files of architecture llama interleave the rotary pairs of q and k: row 2i of a head is
-    /// its row i, row 2i + 1 its row i + headSize/2.
-    private func unpermuted(_ value: Matrix, _ name: String) -> Matrix {
-        guard name.hasSuffix("q_proj.weight") || name.hasSuffix("k_proj.weight") else {
-            return value
-        }
-        let size = configuration.headSize
-        let result = Matrix(uninitialized: value.rows, value.columns)
-        for row in 0..<value.rows {
-            let (head, within) = (row / size, row % size)
-            let target = head * size + within / 2 + (within % 2) * (size / 2)
-            result.row(target).update(from: value.row(row), count: value.columns)
-        }
-        return result
+        architecture.storedNames(name).first { weights.info($0) != nil } ?? name
     }
 }

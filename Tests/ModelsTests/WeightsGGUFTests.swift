@@ -8,8 +8,8 @@ struct WeightsGGUFTests {
     @Test(
         "every type is dequantised to the bits that the gguf package gives",
         arguments: [
-            "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "F32",
-            "F16", "BF16",
+            "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",
+            "IQ4_NL", "IQ4_XS", "F32", "F16", "BF16",
         ]
     )
     func goldens(name: String) throws {

@@ -131,7 +131,6 @@ struct WeightsHostileGGUFTests {
             .init("duplicate metadata key") {
                 $0.pairs = [pair("k", 0, [1]), pair("k", 0, [2])]
             },
-            .init("split model", .unsupported) { $0.pairs = [pair("split.count", 2, [3, 0])] },
             .init("power of two") {
                 $0.pairs = [pair("general.alignment", 4, bytes(UInt32(1) << 30))]
             },
@@ -139,6 +138,65 @@ struct WeightsHostileGGUFTests {
             .init("power of two") { $0.pairs = [pair("general.alignment", 4, bytes(UInt32(48)))] },
             .init("power of two") { $0.pairs = [pair("general.alignment", 8, text("32"))] },
         ])
+    }
+
+    @Test("split models: numbers, names, missing and foreign parts")
+    func split() throws {
+        func part(_ number: Int, of count: Int, tensors: Int = 2, name: String) -> Data {
+            var builder = GGUFBuilder()
+            builder.name = text(name)
+            builder.pairs = [
+                pair("split.no", 2, bytes(UInt16(number))),
+                pair("split.count", 2, bytes(UInt16(count))),
+                pair("split.tensors.count", 5, bytes(Int32(tensors))),
+            ]
+            return builder.build()
+        }
+        try withScratchDirectory { folder in
+            func path(_ name: String) -> URL { folder.appendingPathComponent(name) }
+            func refused(_ says: String, _ kind: ModelError.Kind, _ opened: URL) {
+                let error = #expect(throws: ModelError.self, "\(says)") {
+                    try GGUFFile(path: opened.path)
+                }
+                #expect(error?.kind == kind, "\(says)")
+                #expect(error?.description.contains(says) == true, "\(String(describing: error))")
+            }
+            let (first, second) = (path("m-00001-of-00002.gguf"), path("m-00002-of-00002.gguf"))
+            try replace(first, with: part(0, of: 2, name: "a"))
+            refused("m-00002-of-00002.gguf: part 2 of 2 is not there", .missing, first)
+            try replace(second, with: part(1, of: 2, name: "b"))
+            #expect(try GGUFFile(path: second.path).tensorNames == ["a", "b"])
+
+            try replace(second, with: part(1, of: 2, name: "a"))
+            refused("\"a\" is in another part too", .corrupt, first)
+            try replace(second, with: part(0, of: 2, name: "b"))
+            refused("says that it is part 0 (from 0) of 2", .mismatch, first)
+            refused("does not end in \"-00001-of-00002.gguf\"", .mismatch, second)
+            try replace(second, with: part(1, of: 3, name: "b"))
+            refused("says that it is part 1 (from 0) of 3", .mismatch, first)
+            try replace(second, with: GGUFBuilder().build())
+            refused("expected an integer, found none", .corrupt, first)
+            try replace(second, with: part(1, of: 2, name: "b"))
+            try replace(first, with: part(0, of: 2, tensors: 3, name: "a"))
+            refused("the 2 parts hold 2 tensors, expected 3", .mismatch, second)
+            try replace(first, with: part(7, of: 2, name: "a"))
+            refused("part 7 (from 0) of 2", .corrupt, first)
+            let odd = path("other.gguf")
+            try replace(odd, with: part(0, of: 2, name: "a"))
+            refused("the others cannot be found", .mismatch, odd)
+            var builder = GGUFBuilder()
+            builder.pairs = [
+                pair("split.count", 5, bytes(Int32.max)), pair("split.no", 2, [0, 0]),
+            ]
+            try replace(odd, with: builder.build())
+            refused("of 2147483647", .corrupt, odd)
+            builder.pairs = [pair("split.count", 8, text("2")), pair("split.no", 2, [0, 0])]
+            try replace(odd, with: builder.build())
+            refused("expected an integer, found a string", .corrupt, odd)
+            builder.pairs = [pair("split.count", 2, [1, 0])]
+            try replace(odd, with: builder.build())
+            #expect(try GGUFFile(path: odd.path).paths == [odd.path])
+        }
     }
 
     @Test("tensors: dimensions, types, offsets, duplicates")

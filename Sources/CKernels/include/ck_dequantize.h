@@ -21,12 +21,14 @@ void ck_dequantize_q4_1(const void *blocks, float *out, size_t n);
 void ck_dequantize_q5_0(const void *blocks, float *out, size_t n);
 void ck_dequantize_q5_1(const void *blocks, float *out, size_t n);
 void ck_dequantize_q8_0(const void *blocks, float *out, size_t n);
+void ck_dequantize_iq4_nl(const void *blocks, float *out, size_t n);
 /// 256 elements a block.
 void ck_dequantize_q2_k(const void *blocks, float *out, size_t n);
 void ck_dequantize_q3_k(const void *blocks, float *out, size_t n);
 void ck_dequantize_q4_k(const void *blocks, float *out, size_t n);
 void ck_dequantize_q5_k(const void *blocks, float *out, size_t n);
 void ck_dequantize_q6_k(const void *blocks, float *out, size_t n);
+void ck_dequantize_iq4_xs(const void *blocks, float *out, size_t n);
 
 /// Float to half precision, rounded to nearest even; NaN stays NaN.
 void ck_weights_to_f16(const float *values, uint16_t *out, size_t n);

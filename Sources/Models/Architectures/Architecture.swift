@@ -27,7 +27,7 @@ struct ModelKeys {
 }
 
 /// One family of models: how its parts are named and put together.
-public protocol Architecture {
+public protocol Architecture: Sendable {
     /// The sizes.
     var configuration: ModelConfiguration { get }
     /// [V, d].

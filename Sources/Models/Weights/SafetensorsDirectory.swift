@@ -56,16 +56,15 @@ public final class SafetensorsDirectory: WeightSource, MappedWeightSource {
                 for name in file.tensorNames { shards[name] = file }
             }
         } else {
-            let legacy = manager.fileExists(
-                atPath: directory.appendingPathComponent("pytorch_model.bin").path
-            )
+            try PickledWeights.refuse(directory)
+            let names = (try? manager.contentsOfDirectory(atPath: path)) ?? []
+            let gguf = GGUFSplit.models(among: names).first
             throw ModelError(
                 .missing,
                 path: path,
                 "neither \(Self.singleName) nor \(Self.indexName) is in this directory",
-                remedy: legacy
-                    ? "Convert pytorch_model.bin: save_pretrained(..., safe_serialization=True)."
-                    : "Fetch the weights, or name a directory that has them."
+                remedy: gguf.map { "To read \($0), name the file itself." }
+                    ?? "Fetch the weights, or name a directory that has them."
             )
         }
         self.path = path

@@ -39,6 +39,7 @@ struct SafetensorsHeader {
             throw corrupt("the header of \(length) bytes does not fit the \(file.size) of the file")
         }
         let json = try file.withBytes(offset: 8, count: Int(length)) { [UInt8]($0) }
+        file.release(offset: 0, count: 8 + Int(length))
         guard json.first == UInt8(ascii: "{") else {
             throw corrupt("not a safetensors file: its header does not begin with '{'")
         }

@@ -21,7 +21,7 @@ public struct TensorInfo: Sendable, Equatable {
 ///
 /// Safe to use from several threads. Names are the file's own: Hugging Face's in safetensors,
 /// llama.cpp's in GGUF.
-public protocol WeightSource: Sendable {
+public protocol WeightSource: AnyObject, Sendable {
     /// Where the weights lie, for messages.
     var path: String { get }
     /// All names, sorted.

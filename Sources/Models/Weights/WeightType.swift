@@ -33,6 +33,10 @@ public enum WeightType: String, Sendable, Codable, CaseIterable {
     case q5_K
     /// 6 bits; blocks of 256 in groups of 16 with 8-bit scales.
     case q6_K
+    /// 4 bits that stand for 16 uneven values, and a scale for 32 elements.
+    case iq4_nl
+    /// The same values; blocks of 256 in groups of 32 with 6-bit scales.
+    case iq4_xs
     /// Signed 8-bit integer.
     case i8
     /// Signed 16-bit integer.
@@ -55,8 +59,8 @@ public enum WeightType: String, Sendable, Codable, CaseIterable {
     /// Elements that are stored together: 1, 32 or 256.
     public var elementsPerBlock: Int {
         switch self {
-        case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0: 32
-        case .q2_K, .q3_K, .q4_K, .q5_K, .q6_K: 256
+        case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .iq4_nl: 32
+        case .q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_xs: 256
         default: 1
         }
     }
@@ -68,7 +72,7 @@ public enum WeightType: String, Sendable, Codable, CaseIterable {
         case .f16, .bf16, .i16, .u16: 2
         case .f32, .i32, .u32: 4
         case .f64, .i64, .u64: 8
-        case .q4_0: 18
+        case .q4_0, .iq4_nl: 18
         case .q4_1: 20
         case .q5_0: 22
         case .q5_1: 24
@@ -78,6 +82,7 @@ public enum WeightType: String, Sendable, Codable, CaseIterable {
         case .q4_K: 144
         case .q5_K: 176
         case .q6_K: 210
+        case .iq4_xs: 136
         }
     }
 
@@ -104,6 +109,8 @@ public enum WeightType: String, Sendable, Codable, CaseIterable {
         case 12: self = .q4_K
         case 13: self = .q5_K
         case 14: self = .q6_K
+        case 20: self = .iq4_nl
+        case 23: self = .iq4_xs
         case 24: self = .i8
         case 25: self = .i16
         case 26: self = .i32
