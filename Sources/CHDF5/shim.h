@@ -4,6 +4,8 @@
 #include <hdf5.h>
 
 static inline hid_t rh5_type_u8(void) { return H5Tcopy(H5T_STD_U8LE); }
+static inline hid_t rh5_type_i8(void) { return H5Tcopy(H5T_STD_I8LE); }
+static inline hid_t rh5_type_u16(void) { return H5Tcopy(H5T_STD_U16LE); }
 static inline hid_t rh5_type_u32(void) { return H5Tcopy(H5T_STD_U32LE); }
 static inline hid_t rh5_type_u64(void) { return H5Tcopy(H5T_STD_U64LE); }
 static inline hid_t rh5_type_f32(void) { return H5Tcopy(H5T_IEEE_F32LE); }

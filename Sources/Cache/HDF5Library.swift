@@ -87,6 +87,7 @@ enum HDF5Library {
         if !isEmpty {
             var chunk = shape
             chunk[0] = hsize_t(array.chunkRows)
+            if let columns = array.chunkColumns { chunk[1] = hsize_t(columns) }
             try handles.check(H5Pset_chunk(list, Int32(chunk.count), chunk), "chunk shape")
             let parameters = array.codec.parameters(elementSize: array.type.size)
             try handles.check(
@@ -110,7 +111,10 @@ enum HDF5Library {
             try writeChecksums(array.chunks.map(\.checksum), to: dataset, handles)
             for (i, chunk) in array.chunks.enumerated() {
                 var offset = [hsize_t](repeating: 0, count: shape.count)
-                offset[0] = hsize_t(i * array.chunkRows)
+                offset[0] = hsize_t(i / array.chunksAcross * array.chunkRows)
+                if let columns = array.chunkColumns {
+                    offset[1] = hsize_t(i % array.chunksAcross * columns)
+                }
                 try handles.check(
                     H5Dwrite_chunk(
                         dataset,
@@ -189,6 +193,8 @@ extension ElementType {
     fileprivate func handle() -> hid_t {
         switch self {
         case .u8: rh5_type_u8()
+        case .i8: rh5_type_i8()
+        case .u16: rh5_type_u16()
         case .u32: rh5_type_u32()
         case .u64: rh5_type_u64()
         case .bf16: rh5_type_bf16()
@@ -363,10 +369,12 @@ private struct HDF5Walk {
         var chunk = [hsize_t](repeating: 0, count: 3)
         guard Int(H5Pget_chunk(list, 3, &chunk)) == shape.count,
             chunk[0] > 0, chunk[0] <= hsize_t(shape[0]),
-            columns == nil || chunk[1] == hsize_t(shape[1]),
+            columns == nil || chunk[1] == hsize_t(shape[1])
+                || (chunk[0] == 1 && chunk[1] > 0 && chunk[1] < hsize_t(shape[1])),
             Int(chunk[0]) <= ChunkCodec.largestChunk / result.rowBytes
         else { throw handles.refuse("the chunk shape of '\(name)'") }
         result.chunkRows = Int(chunk[0])
+        if let columns, Int(chunk[1]) < columns { result.chunkColumns = Int(chunk[1]) }
         result.chunks = try places(of: dataset, space: space, in: result)
         return result
     }
@@ -421,9 +429,11 @@ private struct HDF5Walk {
     private func places(of dataset: hid_t, space: hid_t, in array: ArrayLayout) throws
         -> [ChunkPlace]
     {
-        let expected = (array.rows + array.chunkRows - 1) / array.chunkRows
+        let across = array.chunksAcross
+        let (expected, overflow) = ((array.rows + array.chunkRows - 1) / array.chunkRows)
+            .multipliedReportingOverflow(by: across)
         // The search is quadratic, and no array of ours has more chunks than this.
-        guard expected <= 16_384 else { throw handles.refuse("\(expected) chunks") }
+        guard !overflow, expected <= 16_384 else { throw handles.refuse("\(expected) chunks") }
         var count: hsize_t = 0
         try handles.check(H5Dget_num_chunks(dataset, space, &count), array.name)
         guard count == hsize_t(expected) else {
@@ -433,7 +443,8 @@ private struct HDF5Walk {
             )
         }
         let checksums = try checksums(of: dataset, name: array.name, count: expected)
-        let rawSize = array.chunkRows * array.rowBytes
+        let rawSize = array.chunkBytes
+        let columns = hsize_t(array.chunkColumns ?? array.columns ?? 1)
         var result = [ChunkPlace?](repeating: nil, count: expected)
         for i in 0..<count {
             var offset = [hsize_t](repeating: 0, count: 2)
@@ -444,9 +455,16 @@ private struct HDF5Walk {
                 H5Dget_chunk_info(dataset, space, i, &offset, &mask, &address, &size),
                 array.name
             )
-            let ordinal = offset[0] / hsize_t(array.chunkRows)
+            let place = offset[0] / hsize_t(array.chunkRows)
+            let part = offset[1] / columns
             let isRaw = mask != 0
-            guard ordinal < count, offset[0] % hsize_t(array.chunkRows) == 0, offset[1] == 0,
+            guard place < count, part < hsize_t(across), offset[1] % columns == 0,
+                offset[0] % hsize_t(array.chunkRows) == 0
+            else {
+                throw CacheError.corrupt(handles.path, "a chunk of '\(array.name)' is out of place")
+            }
+            let ordinal = place * hsize_t(across) + part
+            guard ordinal < count,
                 result[Int(ordinal)] == nil, size > 0, size <= hsize_t(rawSize),
                 !isRaw || size == hsize_t(rawSize), mask <= 1,
                 address <= haddr_t(fileBytes), size <= haddr_t(fileBytes) - address

@@ -88,7 +88,7 @@ enum TeacherFormat {
             offsets.append([UInt64(end)])
         }
         let header = Header(
-            format: CacheDescription.currentFormatVersion,
+            format: description.formatVersion,
             kind: "teacher",
             logitScale: tables.logitScale,
             hidden: "after_final_norm",

@@ -1,3 +1,4 @@
+import Cache
 import Foundation
 import Tensors
 
@@ -19,8 +20,22 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
     public var maxPromptLength: Int
     /// Prompt and response together are cut to so many tokens.
     public var maxLength: Int
-    /// Log-probabilities stored for each row; 0 stores none.
+    /// Log-probabilities stored for each row where `logits` has topk; 0 stores none.
     public var topK: Int
+    /// What is stored of the teacher's logits.
+    public var logits: [LogitSignal]
+    /// Draws stored for each row where `logits` has sampled.
+    public var samples: Int
+    /// Decides the draws, together with an example's id and the position.
+    public var sampleSeed: UInt64
+    /// The type of whole rows where `logits` has full.
+    public var logitsType: CacheSignals.LogitType
+    /// Layers stored beside the final one: 0 is the embedding, i the output of block i.
+    public var hiddenLayers: [Int]
+    /// How hidden states are stored.
+    public var hiddenType: CacheSignals.HiddenType
+    /// Which positions have rows.
+    public var positions: CacheSignals.Positions
     /// f32 or bf16 matrix products.
     public var compute: ComputeType
     /// Tokens pushed through a layer before the next is loaded.
@@ -31,13 +46,21 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
     /// The keys of the YAML file.
     public enum CodingKeys: String, CodingKey, CaseIterable {
         /// One for each setting.
-        case teacher, data, output, template, splits, limit, compute
+        case teacher, data, output, template, splits, limit, compute, logits, samples, positions
         /// See `ExtractSettings.maxPromptLength`.
         case maxPromptLength = "max_prompt_length"
         /// See `ExtractSettings.maxLength`.
         case maxLength = "max_length"
         /// See `ExtractSettings.topK`.
         case topK = "top_k"
+        /// See `ExtractSettings.sampleSeed`.
+        case sampleSeed = "sample_seed"
+        /// See `ExtractSettings.logitsType`.
+        case logitsType = "logits_dtype"
+        /// See `ExtractSettings.hiddenLayers`.
+        case hiddenLayers = "hidden_layers"
+        /// See `ExtractSettings.hiddenType`.
+        case hiddenType = "hidden_dtype"
         /// See `ExtractSettings.blockTokens`.
         case blockTokens = "block_tokens"
         /// See `ExtractSettings.shardMiB`.
@@ -53,6 +76,13 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
         maxPromptLength = 256
         maxLength = 512
         topK = 64
+        logits = [.topK]
+        samples = 64
+        sampleSeed = 0
+        logitsType = .f16
+        hiddenLayers = []
+        hiddenType = .bf16
+        positions = .supervised
         compute = .f32
         blockTokens = 32_768
         shardMiB = 256
@@ -73,6 +103,7 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
             try c.decodeIfPresent(Int.self, forKey: .maxPromptLength) ?? maxPromptLength
         maxLength = try c.decodeIfPresent(Int.self, forKey: .maxLength) ?? maxLength
         topK = try c.decodeIfPresent(Int.self, forKey: .topK) ?? topK
+        try decodeSignals(c)
         compute = try c.decodeIfPresent(ComputeType.self, forKey: .compute) ?? compute
         blockTokens = try c.decodeIfPresent(Int.self, forKey: .blockTokens) ?? blockTokens
         shardMiB = try c.decodeIfPresent(Int.self, forKey: .shardMiB) ?? shardMiB
@@ -87,6 +118,7 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
             ("max_length", maxLength, 2...1_000_000), ("top_k", topK, 0...4_096),
             ("block_tokens", blockTokens, 1...100_000_000), ("shard_mib", shardMiB, 1...1_024),
             ("limit", limit ?? 1, 1...Int.max),
+            ("samples", samples, 1...CacheSignals.mostSamples),
         ]
         for (name, value, range) in checks where !range.contains(value) {
             throw ExtractError(
@@ -94,6 +126,16 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
                 "extract.\(name)",
                 "\(value) is out of range",
                 remedy: "Give \(range.lowerBound) to \(range.upperBound)"
+            )
+        }
+        guard hiddenLayers.count <= CacheSignals.mostLayers,
+            Set(hiddenLayers).count == hiddenLayers.count, hiddenLayers.allSatisfy({ $0 >= 0 })
+        else {
+            throw ExtractError(
+                .badSetting,
+                "extract.hidden_layers",
+                "\(hiddenLayers) has a layer twice, a negative one, or too many",
+                remedy: "Give at most \(CacheSignals.mostLayers) different layers"
             )
         }
         guard maxPromptLength < maxLength else {

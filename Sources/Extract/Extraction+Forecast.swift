@@ -28,13 +28,13 @@ extension Extraction {
     public func forecast() -> Forecast {
         let c = checkpoint.configuration
         let tokens = examples.reduce(0) { $0 + $1.tokenIDs.count }
-        let rows = examples.reduce(0) { $0 + $1.supervised.count }
+        let rows = examples.reduce(0) { $0 + $1.rows(settings.positions).count }
         let layer =
             c.hiddenSize * c.headSize * 2 * (c.headCount + c.keyValueHeadCount)
             + (c.modelType == "gpt2" ? 2 : 3) * c.hiddenSize * c.intermediateSize
         let head = c.vocabularySize * c.hiddenSize
         let products = Double(tokens) * Double(c.layerCount * layer)
-        let headProducts = settings.topK > 0 ? Double(rows) * Double(head) : 0
+        let headProducts = settings.storesLogits ? Double(rows) * Double(head) : 0
         let block = min(tokens, settings.blockTokens)
         return Forecast(
             examples: examples.count,
@@ -47,7 +47,9 @@ extension Extraction {
             rows: rows,
             shards: plan.shards.count,
             shardsDone: plan.shards.indices.count { shardExists($0) },
-            bytes: rows * (2 * c.hiddenSize + 6 * settings.topK + 4) + 4 * head,
+            bytes: rows
+                * settings.rowBytes(hiddenSize: c.hiddenSize, vocabularySize: c.vocabularySize)
+                + 4 * head,
             operations: 2 * (products + headProducts),
             memoryBytes: 4 * (2 * head + layer + block * 2 * c.hiddenSize)
                 + settings.shardMiB << 20

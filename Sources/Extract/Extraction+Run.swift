@@ -29,8 +29,9 @@ extension Extraction {
             ),
             maxPromptLength: settings.maxPromptLength,
             maxLength: settings.maxLength,
-            topK: settings.topK,
-            shardPlan: plan.shards.map(\.count)
+            topK: settings.storedTopK,
+            shardPlan: plan.shards.map(\.count),
+            signals: settings.signals
         )
     }
 
@@ -96,9 +97,10 @@ extension Extraction {
                     let part = examples[block]
                     let share =
                         Double(part.reduce(0) { $0 + $1.tokenIDs.count }) / Double(layers)
-                    let hidden = try teacher.hiddenStates(
+                    let states = try teacher.hiddenStates(
                         part.map(\.tokenIDs),
-                        rows: part.map(\.supervised)
+                        rows: part.map { $0.rows(settings.positions) },
+                        layers: settings.hiddenLayers
                     ) { _ in
                         tokensDone += share
                         progress(
@@ -111,7 +113,7 @@ extension Extraction {
                         )
                         if shouldStop() { throw stopped(shardsDone) }
                     }
-                    try append(part, hidden, teacher, to: output)
+                    try append(part, states, teacher, to: output)
                 }
                 _ = try output.finish()
             } catch {

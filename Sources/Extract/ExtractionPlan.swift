@@ -8,17 +8,16 @@ struct ExtractionPlan: Sendable {
     private let blockTokens: Int
     private let examples: [TokenizedExample]
 
-    init(_ examples: [TokenizedExample], hiddenSize: Int, settings: ExtractSettings) {
+    init(_ examples: [TokenizedExample], rowBytes: Int, settings: ExtractSettings) {
         self.examples = examples
         blockTokens = settings.blockTokens
         let limit = settings.shardMiB << 20
-        let rowBytes = 2 * hiddenSize + 6 * settings.topK + 4
         var shards: [Range<Int>] = []
         var start = 0
         var bytes = 0
         for (index, example) in examples.enumerated() {
             let size =
-                example.supervised.count * rowBytes + 4 * example.tokenIDs.count
+                example.rows(settings.positions).count * rowBytes + 4 * example.tokenIDs.count
                 + example.example.prompt.utf8.count + example.example.response.utf8.count
             if bytes > 0, bytes + size > limit {
                 shards.append(start..<index)

@@ -48,16 +48,20 @@ final class LayerwiseTeacher {
     /// - Parameters:
     ///   - sequences: Token ids, each below the vocabulary's size.
     ///   - rows: For each sequence, the positions wanted.
+    ///   - layers: Other layers that are wanted: 0 is the embedding, i the output of block i.
     ///   - layerDone: Called after each layer; throws to stop.
-    /// - Returns: (rows, D) float32, after the final norm.
+    /// - Returns: (rows, D) float32 each.
     func hiddenStates(
         _ sequences: [[UInt32]],
         rows: [Range<Int>],
+        layers: [Int] = [],
         layerDone: (Int) throws -> Void
-    ) throws -> Matrix {
+    ) throws -> TeacherStates {
         let batch = VarlenBatch(sequences)
         let x = embed(batch, embedding, positions)
         let groups = Self.groups(sequences)
+        var kept: [Int: Matrix] = [:]
+        if layers.contains(0) { kept[0] = Self.gather(x, rows, batch) }
         for layer in 0..<checkpoint.configuration.layerCount {
             let block = try architecture.block(layer, from: checkpoint)
             block.pack(compute)
@@ -66,8 +70,14 @@ final class LayerwiseTeacher {
                 let range = batch.offsets[group.lowerBound]..<batch.offsets[group.upperBound]
                 block.forward(x.slice(rows: range), BlockContext(part))
             }
+            if layers.contains(layer + 1) { kept[layer + 1] = Self.gather(x, rows, batch) }
             try layerDone(layer)
         }
+        return TeacherStates(final: finalNorm(Self.gather(x, rows, batch)), layers: kept)
+    }
+
+    /// The given rows of each sequence of `x`, end to end.
+    private static func gather(_ x: Matrix, _ rows: [Range<Int>], _ batch: VarlenBatch) -> Matrix {
         let wanted = Matrix(uninitialized: rows.reduce(0) { $0 + $1.count }, x.columns)
         var next = 0
         for (index, range) in rows.enumerated() {
@@ -79,7 +89,7 @@ final class LayerwiseTeacher {
                 next += 1
             }
         }
-        return finalNorm(wanted)
+        return wanted
     }
 
     private static func groups(_ sequences: [[UInt32]]) -> [Range<Int>] {
