@@ -3,7 +3,7 @@ import Foundation
 
 /// Collects the records of one shard; nothing is on the disk before `finish`.
 ///
-/// Memory: the packed shard, and a second time while it is written. One thread at a time.
+/// Memory: the packed shard. One thread at a time.
 public final class ShardWriter {
     private let writer: CacheWriter
     private let index: Int

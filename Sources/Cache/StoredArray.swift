@@ -19,7 +19,78 @@ struct StoredArray {
     /// nil for a one-dimensional array.
     var columns: Int?
     var chunkRows: Int
-    var chunks: [StoredChunk]
+    /// Gives chunks: those of a builder, or made of rows as they are asked for, in order.
+    var chunks: (Range<Int>) throws -> [StoredChunk]
+
+    var chunkCount: Int {
+        rows == 0 || columns == 0 ? 0 : (rows + chunkRows - 1) / chunkRows
+    }
+
+    /// An array whose rows are made only when they are written, some chunks at a time.
+    ///
+    /// - Parameter fill: Writes the rows of a range, in memory order, to its buffer.
+    static func streamed(
+        _ name: String,
+        _ type: ElementType,
+        columns: Int,
+        rows: Int,
+        fill: @escaping (Range<Int>, UnsafeMutableRawBufferPointer) throws -> Void
+    ) -> StoredArray {
+        let builder = ArrayBuilder(name, type, columns: columns, expectedRows: rows)
+        let chunkRows = max(1, min(builder.chunkRows, rows))
+        let rowBytes = columns * type.size
+        return StoredArray(
+            name: name,
+            type: type,
+            codec: builder.codec,
+            rows: rows,
+            columns: columns,
+            chunkRows: chunkRows
+        ) { chunks in
+            let first = chunks.lowerBound * chunkRows
+            let wanted = first..<min(chunks.upperBound * chunkRows, rows)
+            // What lies past the array's end in the last chunk is zero.
+            var raw = [UInt8](repeating: 0, count: chunks.count * chunkRows * rowBytes)
+            try raw.withUnsafeMutableBytes {
+                let part = UnsafeMutableRawBufferPointer(rebasing: $0[..<(wanted.count * rowBytes)])
+                try fill(wanted, part)
+            }
+            return raw.withUnsafeBytes {
+                packChunks($0, chunkRows * rowBytes, builder.codec, elementSize: type.size)
+            }
+        }
+    }
+}
+
+/// Packs whole chunks of `chunkBytes` on several threads.
+private func packChunks(
+    _ source: UnsafeRawBufferPointer,
+    _ chunkBytes: Int,
+    _ codec: ChunkCodec,
+    elementSize: Int
+) -> [StoredChunk] {
+    let count = source.count / chunkBytes
+    var made = [StoredChunk](
+        repeating: StoredChunk(bytes: [], mask: 0, checksum: 0),
+        count: count
+    )
+    made.withUnsafeMutableBufferPointer { out in
+        nonisolated(unsafe) let source = source
+        nonisolated(unsafe) let out = out
+        DispatchQueue.concurrentPerform(iterations: count) { i in
+            let raw = UnsafeRawBufferPointer(
+                rebasing: source[i * chunkBytes..<(i + 1) * chunkBytes]
+            )
+            let packed = codec.pack(raw, elementSize: elementSize)
+            let bytes = packed ?? Array(raw)
+            out[i] = StoredChunk(
+                bytes: bytes,
+                mask: packed == nil ? 1 : 0,
+                checksum: bytes.withUnsafeBytes { crc32c($0) }
+            )
+        }
+    }
+    return made
 }
 
 /// Collects the rows of one array and packs full chunks on several threads as they fill.
@@ -29,14 +100,14 @@ struct ArrayBuilder {
     let codec: ChunkCodec
     let columns: Int?
     private(set) var rows = 0
-    private var chunkRows: Int
+    private(set) var chunkRows: Int
     private var pending: [UInt8] = []
     private var chunks: [StoredChunk] = []
 
     /// Raw bytes of one chunk, where a row fits: HDF5 and LZ4 were fastest at 72-300 KiB.
     static let chunkBytes = 256 << 10
     /// Chunks packed in one go.
-    private static let batch = 16
+    static let batch = 16
 
     init(_ name: String, _ type: ElementType, columns: Int? = nil, expectedRows: Int = 0) {
         self.name = name
@@ -64,15 +135,15 @@ struct ArrayBuilder {
     mutating func finish() -> StoredArray {
         if rows > 0, chunks.isEmpty { chunkRows = min(chunkRows, rows) }
         if rows > 0 { pack(last: true) }
+        let made = chunks
         return StoredArray(
             name: name,
             type: type,
             codec: codec,
             rows: rows,
             columns: columns,
-            chunkRows: chunkRows,
-            chunks: chunks
-        )
+            chunkRows: chunkRows
+        ) { Array(made[$0]) }
     }
 
     private mutating func pack(last: Bool = false) {
@@ -83,29 +154,13 @@ struct ArrayBuilder {
             pending.append(contentsOf: repeatElement(0, count: chunkBytes - remainder))
         }
         let count = pending.count / chunkBytes
-        var made = [StoredChunk](
-            repeating: StoredChunk(bytes: [], mask: 0, checksum: 0),
-            count: count
-        )
-        let codec = codec
-        let size = type.size
-        pending.withUnsafeBytes { source in
-            made.withUnsafeMutableBufferPointer { out in
-                nonisolated(unsafe) let source = source
-                nonisolated(unsafe) let out = out
-                DispatchQueue.concurrentPerform(iterations: count) { i in
-                    let raw = UnsafeRawBufferPointer(
-                        rebasing: source[i * chunkBytes..<(i + 1) * chunkBytes]
-                    )
-                    let packed = codec.pack(raw, elementSize: size)
-                    let bytes = packed ?? Array(raw)
-                    out[i] = StoredChunk(
-                        bytes: bytes,
-                        mask: packed == nil ? 1 : 0,
-                        checksum: bytes.withUnsafeBytes { crc32c($0) }
-                    )
-                }
-            }
+        let made = pending.withUnsafeBytes {
+            packChunks(
+                UnsafeRawBufferPointer(rebasing: $0[..<(count * chunkBytes)]),
+                chunkBytes,
+                codec,
+                elementSize: type.size
+            )
         }
         chunks.append(contentsOf: made)
         pending.removeFirst(count * chunkBytes)

@@ -12,11 +12,13 @@ struct TopLogProbabilities {
     private(set) var logPartitions: [Float]
 
     /// Those of the rows of `hidden` (n, D).
-    init(_ hidden: Matrix, k: Int, head: TeacherHead) {
+    ///
+    /// - Throws: `ModelError` when the head cannot be read.
+    init(_ hidden: Matrix, k: Int, head: TeacherHead) throws {
         ids = [UInt32](repeating: 0, count: hidden.rows * k)
         logProbabilities = [Float](repeating: 0, count: hidden.rows * k)
         logPartitions = [Float](repeating: 0, count: hidden.rows)
-        head.forEachLogits(of: hidden) { rows, logits in
+        try head.forEachLogits(of: hidden) { rows, logits in
             fill(rows.lowerBound, logits, k)
         }
     }
