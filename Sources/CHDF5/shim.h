@@ -36,11 +36,11 @@ static inline hid_t rh5_type_text(size_t bytes) {
     return type;
 }
 
-/// Access for a file that lives in memory only. Format bounds V110: metadata carries checksums.
-static inline hid_t rh5_access_memory(size_t increment) {
+/// Access for writing: no lock, as for reading. Format bounds V110: metadata carries checksums.
+static inline hid_t rh5_access_write(void) {
     hid_t list = H5Pcreate(H5P_FILE_ACCESS);
     if (list < 0) return list;
-    if (H5Pset_fapl_core(list, increment, 0) < 0 ||
+    if (H5Pset_file_locking(list, 0, 1) < 0 ||
         H5Pset_libver_bounds(list, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0) {
         H5Pclose(list);
         return -1;

@@ -59,6 +59,8 @@ public struct CacheSignals: Codable, Sendable, Equatable {
         self.fullLogits = fullLogits
     }
 
+    /// Rows that share one scale for each channel when hidden states are int8.
+    public static let rowsOfAScale = 2048
     /// Most layers beside the final one.
     public static let mostLayers = 16
     /// Most draws of a row: counts are u16.

@@ -38,18 +38,33 @@ enum HDF5Library {
 
     // MARK: Writing
 
-    /// A whole HDF5 file in memory: the same arrays always give the same bytes.
+    /// Writes a whole HDF5 file over an open, empty one: the same arrays always give the same bytes.
     ///
-    /// HDF5 1.10.8 loses data silently when a disk fills up, so it never writes to one here.
-    static func image(of arrays: [StoredArray], header: String, path: String) throws -> [UInt8] {
+    /// HDF5 1.10.8 loses data silently when a disk fills up. So the space of every batch of chunks is
+    /// reserved before HDF5 writes them, and the caller reads everything back.
+    /// - Parameters:
+    ///   - arrays: Their chunks are asked for in order, a batch at a time.
+    ///   - descriptor: HDF5 opens the same file, whatever the path is now.
+    /// - Returns: The bytes of the file.
+    static func write(
+        _ arrays: [StoredArray],
+        header: String,
+        descriptor: Int32,
+        path: String
+    ) throws -> Int {
+        var size: hsize_t = 0
         try call(path: path) { handles in
-            let access = try handles.keep(rh5_access_memory(1 << 20), H5Pclose)
+            let access = try handles.keep(rh5_access_write(), H5Pclose)
             let creation = try handles.keep(rh5_create_file_list(), H5Pclose)
             let file = try handles.keep(
-                rh5_file_create("memory.h5", creation, access),
+                rh5_file_create("/proc/self/fd/\(descriptor)", creation, access),
                 H5Fclose,
                 "create"
             )
+            // Enough for HDF5's own structure: names, headers, and the index and checksum of chunks.
+            var room = Reservation(descriptor: descriptor, path: path)
+            try room.add(header.utf8.count + 4096)
+            for array in arrays { try room.add(2048 + 64 * array.chunkCount) }
             try writeText(header, to: file, handles)
             let groups = Set(
                 arrays.compactMap { $0.name.split(separator: "/").dropLast().first }
@@ -61,23 +76,46 @@ enum HDF5Library {
                     H5Gclose
                 )
             }
-            for array in arrays { try write(array, to: file, handles) }
-            // Datasets must be closed before the image is taken, the file after.
+            for array in arrays { try write(array, to: file, &room, handles) }
+            // Datasets must be closed before the size is final, the file after.
             try handles.closeAll(downTo: file)
             try handles.check(rh5_file_flush(file), "flush")
-            let size = H5Fget_file_image(file, nil, 0)
-            guard size > 0 else { throw handles.error("measure") }
-            var image = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
-                count = max(0, H5Fget_file_image(file, buffer.baseAddress, size))
+            try handles.check(H5Fget_filesize(file, &size), "size")
+            try handles.closeAll(downToCount: 0)
+        }
+        // Gives back what was reserved and not used.
+        guard ftruncate(descriptor, off_t(size)) == 0 else {
+            throw CacheError.system(path, "truncate", code: errno, needed: Int(size))
+        }
+        return Int(size)
+    }
+
+    /// Disk space taken in advance, so that a full disk is known before HDF5 writes.
+    private struct Reservation {
+        let descriptor: Int32
+        let path: String
+        private var bytes = 0
+
+        init(descriptor: Int32, path: String) {
+            self.descriptor = descriptor
+            self.path = path
+        }
+
+        mutating func add(_ more: Int) throws {
+            bytes += more
+            let code = posix_fallocate(descriptor, 0, off_t(bytes))
+            guard code == 0 || code == EINVAL || code == EOPNOTSUPP else {
+                throw CacheError.system(path, "reserve", code: code, needed: bytes)
             }
-            guard image.count == size, HDF5Superblock.seal(&image) else {
-                throw handles.error("copy")
-            }
-            return image
         }
     }
 
-    private static func write(_ array: StoredArray, to file: hid_t, _ handles: Handles) throws {
+    private static func write(
+        _ array: StoredArray,
+        to file: hid_t,
+        _ room: inout Reservation,
+        _ handles: Handles
+    ) throws {
         let mark = handles.count
         var shape = [hsize_t(array.rows)]
         if let columns = array.columns { shape.append(hsize_t(columns)) }
@@ -108,25 +146,35 @@ enum HDF5Library {
             array.name
         )
         if !isEmpty {
-            try writeChecksums(array.chunks.map(\.checksum), to: dataset, handles)
-            for (i, chunk) in array.chunks.enumerated() {
-                var offset = [hsize_t](repeating: 0, count: shape.count)
-                offset[0] = hsize_t(i / array.chunksAcross * array.chunkRows)
-                if let columns = array.chunkColumns {
-                    offset[1] = hsize_t(i % array.chunksAcross * columns)
+            // Its place in the file comes before the chunks', its content is known after them.
+            let attribute = try checksumAttribute(array.chunkCount, of: dataset, handles)
+            var checksums: [UInt32] = []
+            for start in stride(from: 0, to: array.chunkCount, by: ArrayBuilder.batch) {
+                let range = start..<min(start + ArrayBuilder.batch, array.chunkCount)
+                let chunks = try array.chunks(range)
+                try room.add(chunks.reduce(0) { $0 + $1.bytes.count })
+                for (i, chunk) in zip(range, chunks) {
+                    var offset = [hsize_t](repeating: 0, count: shape.count)
+                    offset[0] = hsize_t(i / array.chunksAcross * array.chunkRows)
+                    if let columns = array.chunkColumns {
+                        offset[1] = hsize_t(i % array.chunksAcross * columns)
+                    }
+                    try handles.check(
+                        H5Dwrite_chunk(
+                            dataset,
+                            rh5_default(),
+                            chunk.mask,
+                            offset,
+                            chunk.bytes.count,
+                            chunk.bytes
+                        ),
+                        array.name
+                    )
+                    checksums.append(chunk.checksum)
                 }
-                try handles.check(
-                    H5Dwrite_chunk(
-                        dataset,
-                        rh5_default(),
-                        chunk.mask,
-                        offset,
-                        chunk.bytes.count,
-                        chunk.bytes
-                    ),
-                    array.name
-                )
             }
+            let type = try handles.keep(ElementType.u32.handle(), H5Tclose)
+            try handles.check(H5Awrite(attribute, type, checksums), "checksums")
         }
         try handles.closeAll(downToCount: mark)
     }
@@ -143,19 +191,18 @@ enum HDF5Library {
         try handles.check(H5Awrite(attribute, type, bytes), "header attribute")
     }
 
-    private static func writeChecksums(
-        _ values: [UInt32],
-        to object: hid_t,
+    private static func checksumAttribute(
+        _ count: Int,
+        of object: hid_t,
         _ handles: Handles
-    ) throws {
+    ) throws -> hid_t {
         let type = try handles.keep(ElementType.u32.handle(), H5Tclose)
-        let space = try handles.keep(H5Screate_simple(1, [hsize_t(values.count)], nil), H5Sclose)
-        let attribute = try handles.keep(
+        let space = try handles.keep(H5Screate_simple(1, [hsize_t(count)], nil), H5Sclose)
+        return try handles.keep(
             H5Acreate2(object, checksumAttribute, type, space, rh5_default(), rh5_default()),
             H5Aclose,
             "checksums"
         )
-        try handles.check(H5Awrite(attribute, type, values), "checksums")
     }
 
     // MARK: Reading

@@ -26,7 +26,7 @@ struct Int8Rows {
     /// Takes rows (n, width) in and gives the groups that are full now.
     mutating func append(_ rows: [Float]) -> [Group] {
         waiting.append(contentsOf: rows)
-        let size = ShardFormat.scaleRows * width
+        let size = CacheSignals.rowsOfAScale * width
         var groups: [Group] = []
         var start = 0
         while waiting.count - start >= size {

@@ -24,9 +24,6 @@ enum ShardFormat {
         var splits: [String]
     }
 
-    /// Rows that share one scale for each channel of an int8 array.
-    static let scaleRows = 2048
-
     static func layer(_ number: Int) -> String { "hidden/layer_\(number)" }
     static func channelScale(_ hidden: String) -> String { hidden + "_channel_scale" }
     static func rowScale(_ hidden: String) -> String { hidden + "_row_scale" }

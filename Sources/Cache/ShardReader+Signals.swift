@@ -18,7 +18,7 @@ extension ShardReader {
             }
         }
         if signals.hiddenType == .int8 {
-            let groups = (rows + ShardFormat.scaleRows - 1) / ShardFormat.scaleRows
+            let groups = (rows + CacheSignals.rowsOfAScale - 1) / CacheSignals.rowsOfAScale
             for name in [ShardFormat.hidden] + signals.hiddenLayers.map(ShardFormat.layer) {
                 try require(ShardFormat.channelScale(name), rows: groups)
             }
@@ -49,7 +49,7 @@ extension ShardReader {
         let width = description.teacher.hiddenSize
         let values: [Int8] = try reader(name).integers(rows: rows)
         let scales = try floats(ShardFormat.rowScale(name), rows: rows, record: record)
-        let size = ShardFormat.scaleRows
+        let size = CacheSignals.rowsOfAScale
         let firstGroup = rows.lowerBound / size
         let channels = try floats(
             ShardFormat.channelScale(name),

@@ -4,7 +4,7 @@ import Foundation
 /// Collects the records of one shard; nothing is on the disk before `finish`.
 ///
 /// Chunks are packed as they fill, so what is raw in memory is a few chunks of each array.
-/// Memory: the packed shard, and twice more while it is written. One thread at a time.
+/// Memory: the packed shard. One thread at a time.
 public final class ShardWriter {
     private let writer: CacheWriter
     private let index: Int

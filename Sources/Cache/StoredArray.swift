@@ -21,17 +21,87 @@ struct StoredArray {
     var chunkRows: Int
     /// Columns of a chunk, where a row is cut into several; nil for whole rows.
     var chunkColumns: Int?
-    /// In order of rows, and within a row from left to right.
-    var chunks: [StoredChunk]
+    /// Gives chunks: those of a builder, or made of rows as they are asked for, in order; within a
+    /// row from left to right.
+    var chunks: (Range<Int>) throws -> [StoredChunk]
 
+    var chunkCount: Int {
+        rows == 0 || columns == 0 ? 0 : (rows + chunkRows - 1) / chunkRows * chunksAcross
+    }
     /// Chunks of one row.
     var chunksAcross: Int { across(columns, chunkColumns) }
+
+    /// An array whose rows are made only when they are written, some chunks at a time.
+    ///
+    /// - Parameter fill: Writes the rows of a range, in memory order, to its buffer.
+    static func streamed(
+        _ name: String,
+        _ type: ElementType,
+        columns: Int,
+        rows: Int,
+        fill: @escaping (Range<Int>, UnsafeMutableRawBufferPointer) throws -> Void
+    ) -> StoredArray {
+        let builder = ArrayBuilder(name, type, columns: columns, expectedRows: rows)
+        let chunkRows = max(1, min(builder.chunkRows, rows))
+        let rowBytes = columns * type.size
+        return StoredArray(
+            name: name,
+            type: type,
+            codec: builder.codec,
+            rows: rows,
+            columns: columns,
+            chunkRows: chunkRows
+        ) { chunks in
+            let first = chunks.lowerBound * chunkRows
+            let wanted = first..<min(chunks.upperBound * chunkRows, rows)
+            // What lies past the array's end in the last chunk is zero.
+            var raw = [UInt8](repeating: 0, count: chunks.count * chunkRows * rowBytes)
+            try raw.withUnsafeMutableBytes {
+                let part = UnsafeMutableRawBufferPointer(rebasing: $0[..<(wanted.count * rowBytes)])
+                try fill(wanted, part)
+            }
+            return raw.withUnsafeBytes {
+                packChunks($0, chunkRows * rowBytes, builder.codec, elementSize: type.size)
+            }
+        }
+    }
 }
 
 /// Chunks that it takes to cover a row.
 private func across(_ columns: Int?, _ chunkColumns: Int?) -> Int {
     guard let columns, let chunkColumns else { return 1 }
     return (columns + chunkColumns - 1) / chunkColumns
+}
+
+/// Packs whole chunks of `chunkBytes` on several threads.
+private func packChunks(
+    _ source: UnsafeRawBufferPointer,
+    _ chunkBytes: Int,
+    _ codec: ChunkCodec,
+    elementSize: Int
+) -> [StoredChunk] {
+    let count = source.count / chunkBytes
+    var made = [StoredChunk](
+        repeating: StoredChunk(bytes: [], mask: 0, checksum: 0),
+        count: count
+    )
+    made.withUnsafeMutableBufferPointer { out in
+        nonisolated(unsafe) let source = source
+        nonisolated(unsafe) let out = out
+        DispatchQueue.concurrentPerform(iterations: count) { i in
+            let raw = UnsafeRawBufferPointer(
+                rebasing: source[i * chunkBytes..<(i + 1) * chunkBytes]
+            )
+            let packed = codec.pack(raw, elementSize: elementSize)
+            let bytes = packed ?? Array(raw)
+            out[i] = StoredChunk(
+                bytes: bytes,
+                mask: packed == nil ? 1 : 0,
+                checksum: bytes.withUnsafeBytes { crc32c($0) }
+            )
+        }
+    }
+    return made
 }
 
 /// Collects the rows of one array and packs full chunks on several threads as they fill.
@@ -41,7 +111,7 @@ struct ArrayBuilder {
     let codec: ChunkCodec
     let columns: Int?
     private(set) var rows = 0
-    private var chunkRows: Int
+    private(set) var chunkRows: Int
     private let chunkColumns: Int?
     private var pending: [UInt8] = []
     private var chunks: [StoredChunk] = []
@@ -51,7 +121,7 @@ struct ArrayBuilder {
     /// A longer row of an array that may be split is cut into several chunks.
     static let longestRow = 300 << 10
     /// Chunks packed in one go.
-    private static let batch = 16
+    static let batch = 16
 
     /// - Parameters:
     ///   - expectedRows: Rows that will come, where that is known.
@@ -110,6 +180,7 @@ struct ArrayBuilder {
     mutating func finish() -> StoredArray {
         if rows > 0, chunks.isEmpty { chunkRows = min(chunkRows, rows) }
         if rows > 0 { pack(last: true) }
+        let made = chunks
         return StoredArray(
             name: name,
             type: type,
@@ -117,9 +188,8 @@ struct ArrayBuilder {
             rows: rows,
             columns: columns,
             chunkRows: chunkRows,
-            chunkColumns: chunkColumns,
-            chunks: chunks
-        )
+            chunkColumns: chunkColumns
+        ) { Array(made[$0]) }
     }
 
     private mutating func pack(last: Bool = false) {
@@ -130,29 +200,13 @@ struct ArrayBuilder {
             pending.append(contentsOf: repeatElement(0, count: chunkBytes - remainder))
         }
         let count = pending.count / chunkBytes
-        var made = [StoredChunk](
-            repeating: StoredChunk(bytes: [], mask: 0, checksum: 0),
-            count: count
-        )
-        let codec = codec
-        let size = type.size
-        pending.withUnsafeBytes { source in
-            made.withUnsafeMutableBufferPointer { out in
-                nonisolated(unsafe) let source = source
-                nonisolated(unsafe) let out = out
-                DispatchQueue.concurrentPerform(iterations: count) { i in
-                    let raw = UnsafeRawBufferPointer(
-                        rebasing: source[i * chunkBytes..<(i + 1) * chunkBytes]
-                    )
-                    let packed = codec.pack(raw, elementSize: size)
-                    let bytes = packed ?? Array(raw)
-                    out[i] = StoredChunk(
-                        bytes: bytes,
-                        mask: packed == nil ? 1 : 0,
-                        checksum: bytes.withUnsafeBytes { crc32c($0) }
-                    )
-                }
-            }
+        let made = pending.withUnsafeBytes {
+            packChunks(
+                UnsafeRawBufferPointer(rebasing: $0[..<(count * chunkBytes)]),
+                chunkBytes,
+                codec,
+                elementSize: type.size
+            )
         }
         chunks.append(contentsOf: made)
         pending.removeFirst(count * chunkBytes)

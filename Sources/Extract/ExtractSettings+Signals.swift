@@ -33,18 +33,30 @@ extension ExtractSettings {
         )
     }
 
-    /// Bytes of one row's signals before compression: at most so many, where tokens are drawn.
-    func rowBytes(hiddenSize: Int, vocabularySize: Int) -> Int {
-        let hidden =
+    /// Bytes of one row's hidden states before compression.
+    func hiddenRowBytes(_ width: Int) -> Int {
+        let each =
             switch hiddenType {
-            case .bf16, .f16: 2 * hiddenSize
-            case .f32: 4 * hiddenSize
-            case .int8: hiddenSize + 2
+            case .bf16, .f16: 2 * width
+            case .f32: 4 * width
+            // A scale of its own, and its share of those of the channels.
+            case .int8: width + 2 + width / 512
             }
-        // Beyond the format's least of 4 for the log-partition: an offset, and entries of 6.
+        return each * (1 + hiddenLayers.count)
+    }
+
+    /// Bytes of what one row has of its logits: at most so many, where tokens are drawn.
+    func logitRowBytes(vocabularySize: Int) -> Int {
+        guard storesLogits else { return 0 }
         let drawn = logits.contains(.sampled) ? 8 + 6 * min(samples, vocabularySize) : 0
         let full = logits.contains(.full) ? 2 * vocabularySize : 0
-        return hidden * (1 + hiddenLayers.count) + 6 * storedTopK + 4 + drawn + full
+        return 6 * storedTopK + 4 + drawn + full
+    }
+
+    /// Bytes that a row counts in the plan of shards.
+    func rowBytes(hiddenSize: Int, vocabularySize: Int) -> Int {
+        // The plan always counted the log-partition, and the plan of a cache must not change.
+        hiddenRowBytes(hiddenSize) + max(4, logitRowBytes(vocabularySize: vocabularySize))
     }
 
     /// Decodes what says which signals are stored; `logits` is one word or a list.

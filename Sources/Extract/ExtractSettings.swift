@@ -38,8 +38,12 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
     public var positions: CacheSignals.Positions
     /// f32 or bf16 matrix products.
     public var compute: ComputeType
-    /// Tokens pushed through a layer before the next is loaded.
-    public var blockTokens: Int
+    /// Tokens pushed through a layer before the next is loaded; nil takes a whole shard's.
+    public var blockTokens: Int?
+    /// The memory that may be resident; nil takes what the machine can give.
+    public var memory: ByteCount?
+    /// A directory for scratch files; nil takes `output`.
+    public var scratch: String?
     /// The size of a shard before compression.
     public var shardMiB: Int
 
@@ -47,6 +51,8 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
     public enum CodingKeys: String, CodingKey, CaseIterable {
         /// One for each setting.
         case teacher, data, output, template, splits, limit, compute, logits, samples, positions
+        /// See `ExtractSettings.memory` and `ExtractSettings.scratch`.
+        case memory, scratch
         /// See `ExtractSettings.maxPromptLength`.
         case maxPromptLength = "max_prompt_length"
         /// See `ExtractSettings.maxLength`.
@@ -84,7 +90,6 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
         hiddenType = .bf16
         positions = .supervised
         compute = .f32
-        blockTokens = 32_768
         shardMiB = 256
     }
 
@@ -105,7 +110,9 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
         topK = try c.decodeIfPresent(Int.self, forKey: .topK) ?? topK
         try decodeSignals(c)
         compute = try c.decodeIfPresent(ComputeType.self, forKey: .compute) ?? compute
-        blockTokens = try c.decodeIfPresent(Int.self, forKey: .blockTokens) ?? blockTokens
+        blockTokens = try c.decodeIfPresent(Int.self, forKey: .blockTokens)
+        memory = try c.decodeIfPresent(ByteCount.self, forKey: .memory)
+        scratch = try c.decodeIfPresent(String.self, forKey: .scratch)
         shardMiB = try c.decodeIfPresent(Int.self, forKey: .shardMiB) ?? shardMiB
     }
 
@@ -116,7 +123,7 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
         let checks: [(String, Int, ClosedRange<Int>)] = [
             ("max_prompt_length", maxPromptLength, 1...1_000_000),
             ("max_length", maxLength, 2...1_000_000), ("top_k", topK, 0...4_096),
-            ("block_tokens", blockTokens, 1...100_000_000), ("shard_mib", shardMiB, 1...1_024),
+            ("block_tokens", blockTokens ?? 1, 1...100_000_000), ("shard_mib", shardMiB, 1...1_024),
             ("limit", limit ?? 1, 1...Int.max),
             ("samples", samples, 1...CacheSignals.mostSamples),
         ]

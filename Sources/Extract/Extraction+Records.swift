@@ -54,13 +54,7 @@ extension Extraction {
 
     /// The head, the embedding rows of every input and label token, and the tokenizer's files.
     func tables(_ teacher: LayerwiseTeacher) throws -> TeacherTables {
-        var occurring: Set<UInt32> = []
-        for example in examples {
-            // A position's label is the token after it.
-            let used = example.supervised.lowerBound...example.supervised.upperBound
-            occurring.formUnion(example.tokenIDs[used])
-        }
-        let ids = occurring.sorted()
+        let ids = labelledTokens
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
             "retort-tokenizer-\(UUID().uuidString)"
         )
@@ -71,10 +65,28 @@ extension Extraction {
             files[name] = try Data(contentsOf: folder.appendingPathComponent(name))
         }
         return TeacherTables(
-            head: teacher.head.weight.value.values,
+            head: { rows, target in
+                guard let start = target.baseAddress else { return }
+                try teacher.head.table.read(rows: rows, into: start)
+            },
             embeddingIDs: ids,
-            embedding: teacher.embeddingRows(ids).values,
+            embedding: { rows, target in
+                guard let start = target.baseAddress else { return }
+                let values = try teacher.embeddingRows(Array(ids[rows]))
+                start.update(from: values.base, count: values.count)
+            },
             tokenizerFiles: files
         )
+    }
+
+    /// Every input and label token of a supervised position, sorted, none twice.
+    var labelledTokens: [UInt32] {
+        var occurring: Set<UInt32> = []
+        for example in examples {
+            // A position's label is the token after it.
+            let used = example.supervised.lowerBound...example.supervised.upperBound
+            occurring.formUnion(example.tokenIDs[used])
+        }
+        return occurring.sorted()
     }
 }

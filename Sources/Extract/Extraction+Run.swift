@@ -38,7 +38,7 @@ extension Extraction {
     /// Runs the teacher over what is missing.
     ///
     /// - Parameters:
-    ///   - progress: Called after every layer of a block.
+    ///   - progress: Called after every layer of a group of examples.
     ///   - shouldStop: Asked as often; true ends the run with the finished shards kept.
     /// - Throws: `CacheError` when the cache belongs to other settings or the disk is full,
     ///   `ExtractError` of kind stopped.
@@ -63,11 +63,19 @@ extension Extraction {
         let done = writer.completedShards
         let missing = plan.shards.indices.filter { !done.contains($0) }
         if !missing.isEmpty || !writer.hasTeacher {
-            let teacher = try LayerwiseTeacher(checkpoint, compute: settings.compute)
+            let memory = try memoryPlan()
+            try memory.check()
+            let teacher = try LayerwiseTeacher(
+                checkpoint,
+                compute: settings.compute,
+                memory: memory,
+                scratch: settings.scratch ?? settings.output,
+                signals: settings.signals
+            )
             if !writer.hasTeacher { try writer.writeTeacher(try tables(teacher)) }
             try run(missing, teacher, writer, progress, shouldStop)
         }
-        let forecast = forecast()
+        let forecast = try forecast()
         try writer.finish(counts: [
             "examples": examples.count, "tokens": forecast.tokens, "rows": forecast.rows,
             "prompts_cut": forecast.promptsCut, "examples_cut": forecast.examplesCut,
@@ -94,15 +102,8 @@ extension Extraction {
             )
             do {
                 for block in plan.blocks(ofShard: shard) {
-                    let part = examples[block]
-                    let share =
-                        Double(part.reduce(0) { $0 + $1.tokenIDs.count }) / Double(layers)
-                    let states = try teacher.hiddenStates(
-                        part.map(\.tokenIDs),
-                        rows: part.map { $0.rows(settings.positions) },
-                        layers: settings.hiddenLayers
-                    ) { _ in
-                        tokensDone += share
+                    try teacher.run(examples, groups: block) { _, group, _ in
+                        tokensDone += Double(plan.tokens(group)) / Double(layers)
                         progress(
                             Progress(
                                 tokensDone: tokensDone,
@@ -112,8 +113,9 @@ extension Extraction {
                             )
                         )
                         if shouldStop() { throw stopped(shardsDone) }
+                    } finish: { group, states in
+                        try append(examples[group], states, teacher, to: output)
                     }
-                    try append(part, states, teacher, to: output)
                 }
                 _ = try output.finish()
             } catch {

@@ -29,6 +29,7 @@ struct LogitSignals {
     ///   - k: Most likely tokens of a row.
     ///   - keys: One for each row.
     ///   - full: Called with the log-probabilities (V) of each row in order, when they are stored.
+    /// - Throws: `ModelError` when the head cannot be read, and what `full` throws.
     init(
         _ hidden: Matrix,
         k: Int,
@@ -36,7 +37,7 @@ struct LogitSignals {
         keys: [RowKey],
         head: TeacherHead,
         full: (UnsafeBufferPointer<Float>) throws -> Void
-    ) rethrows {
+    ) throws {
         self.k = k
         self.signals = signals
         guard k > 0 || signals.samples > 0 || signals.fullLogits != nil else { return }

@@ -1,10 +1,11 @@
 import Foundation
+import Synchronization
 import Tensors
 
 /// A model on disk: a Hugging Face directory or a GGUF file.
 ///
 /// Weights are read when asked for.
-public final class Checkpoint: ParameterSource {
+public final class Checkpoint: ParameterSource, Sendable {
     /// The directory or file.
     public let url: URL
     /// The sizes.
@@ -12,7 +13,8 @@ public final class Checkpoint: ParameterSource {
     /// What a GGUF file says of itself; nil for a directory.
     public let gguf: GGUFFile?
     private let weights: any WeightSource
-    private var used: Set<String> = []
+    /// The stored tensors that were read, to find those that no part of the model asks for.
+    private let used = Mutex<Set<String>>([])
 
     /// Opens a model without reading its weights.
     ///
@@ -55,6 +57,7 @@ public final class Checkpoint: ParameterSource {
     public func model() throws -> TransformerModel {
         let model = try TransformerModel(architecture, from: self)
         let known = [".attn.bias", ".attn.masked_bias", "rotary_emb.inv_freq"]
+        let used = used.withLock { $0 }
         let extra = weights.tensorNames.filter { name in
             !used.contains(name) && !known.contains { name.hasSuffix($0) }
                 && !(configuration.tiesEmbeddings && name == "lm_head.weight")
@@ -75,33 +78,82 @@ public final class Checkpoint: ParameterSource {
     public func parameter(_ name: String, _ shape: [Int], _ initial: InitialValues = .zeros) throws
         -> Parameter
     {
-        let stored = storedName(name)
-        guard let info = weights.info(stored) else {
-            throw ModelError(
-                .missing,
-                path: url.path,
-                "tensor \(stored) is missing",
-                remedy: "The checkpoint is incomplete or of another architecture"
-            )
-        }
-        guard info.shape == shape else {
+        // Looked up before memory is taken: a size that the file does not have is refused first.
+        _ = try located(name, shape)
+        let rows = shape.dropLast().reduce(1, *)
+        let value = Matrix(uninitialized: rows, shape.last ?? 1)
+        try parameterRows(name, shape, rows: 0..<rows, into: value.base)
+        return Parameter(name: name, shape: shape, value: value)
+    }
+
+    /// Reads some rows of a weight as float32, as `parameter` would have them.
+    ///
+    /// For embeddings and heads too large to hold: the rows of a few tokens, or a slice at a time.
+    /// The file's pages do not stay in memory. Safe to call from several threads.
+    ///
+    /// - Parameters:
+    ///   - name: The weight's name in a Hugging Face checkpoint.
+    ///   - shape: The shape that the weight must have, `[rows, columns]`; a vector is one row.
+    ///   - rows: Which rows.
+    ///   - into: Room for `rows.count * columns` floats.
+    /// - Throws: `ModelError`: `missing`, `mismatch` (shape, rows), `io`.
+    public func parameterRows(
+        _ name: String,
+        _ shape: [Int],
+        rows: Range<Int>,
+        into target: UnsafeMutablePointer<Float>
+    ) throws {
+        let place = try located(name, shape)
+        guard rows.lowerBound >= 0, rows.upperBound <= shape.dropLast().reduce(1, *) else {
             throw ModelError(
                 .mismatch,
                 path: url.path,
-                "tensor \(stored) has shape \(info.shape), expected \(shape)",
+                "rows \(rows) of \(name), whose shape is \(shape), were asked for"
+            )
+        }
+        try place.layout.read(
+            rows: rows,
+            shape: shape,
+            of: place.name,
+            from: weights,
+            into: target
+        )
+        used.withLock { _ = $0.insert(place.name) }
+    }
+
+    /// Where a weight is stored, and how.
+    private struct Place {
+        let name: String
+        let layout: StoredLayout
+    }
+
+    private func located(_ name: String, _ shape: [Int]) throws -> Place {
+        let place = Place(name: storedName(name), layout: layout(name))
+        guard let info = weights.info(place.name) else {
+            throw ModelError(
+                .missing,
+                path: url.path,
+                "tensor \(place.name) is missing",
+                remedy: "The checkpoint is incomplete or of another architecture"
+            )
+        }
+        guard info.shape == place.layout.storedShape(shape), place.layout.fits(shape) else {
+            throw ModelError(
+                .mismatch,
+                path: url.path,
+                "tensor \(place.name) has shape \(info.shape), expected "
+                    + "\(place.layout.storedShape(shape))",
                 remedy: "config.json and the weights do not belong together"
             )
         }
-        let columns = shape.last ?? 1
-        let rows = shape.dropLast().reduce(1, *)
-        let value = Matrix(uninitialized: rows, columns)
-        try weights.read(
-            stored,
-            into: UnsafeMutableBufferPointer(start: value.base, count: value.count)
-        )
-        used.insert(stored)
-        let plain = gguf == nil ? value : unpermuted(value, name)
-        return Parameter(name: name, shape: shape, value: plain)
+        return place
+    }
+
+    private func layout(_ name: String) -> StoredLayout {
+        guard gguf != nil,
+            name.hasSuffix("q_proj.weight") || name.hasSuffix("k_proj.weight")
+        else { return .plain }
+        return .interleavedHalves(headSize: configuration.headSize)
     }
 
     /// Published GPT-2 checkpoints lack the prefix that later ones have.
@@ -132,21 +184,5 @@ public final class Checkpoint: ParameterSource {
         guard parts.count > 4, parts[0] == "model", parts[1] == "layers" else { return name }
         let middle = parts[3..<(parts.count - 1)].joined(separator: ".")
         return "blk.\(parts[2]).\(ggufParts[middle] ?? middle).\(parts[parts.count - 1])"
-    }
-
-    /// GGUF files of architecture llama interleave the rotary pairs of q and k: row 2i of a head is
-    /// its row i, row 2i + 1 its row i + headSize/2.
-    private func unpermuted(_ value: Matrix, _ name: String) -> Matrix {
-        guard name.hasSuffix("q_proj.weight") || name.hasSuffix("k_proj.weight") else {
-            return value
-        }
-        let size = configuration.headSize
-        let result = Matrix(uninitialized: value.rows, value.columns)
-        for row in 0..<value.rows {
-            let (head, within) = (row / size, row % size)
-            let target = head * size + within / 2 + (within % 2) * (size / 2)
-            result.row(target).update(from: value.row(row), count: value.columns)
-        }
-        return result
     }
 }

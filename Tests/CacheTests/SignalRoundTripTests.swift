@@ -205,7 +205,7 @@ struct SignalRoundTripTests {
         try sample.write(to: scratch.url, changing: change)
         let reader = try CacheReader(directory: scratch.url)
         let shard = try reader.shard(0)
-        #expect(reader.manifest.shards[0].rows > 2 * ShardFormat.scaleRows)
+        #expect(reader.manifest.shards[0].rows > 2 * CacheSignals.rowsOfAScale)
         let entry = reader.manifest.shards[0].file
         let listing = try VerifiedFile(scratch.url.appendingPathComponent(entry.path), entry: entry)
             .list(limit: 1 << 30)

@@ -213,7 +213,7 @@ struct SignalsTests {
             #expect(throws: ExtractError.self) {
                 try Extraction(settings).run(shouldStop: {
                     calls += 1
-                    return calls == 4
+                    return calls == 2
                 })
             }
             try Extraction(settings).run()

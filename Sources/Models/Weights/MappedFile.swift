@@ -103,6 +103,25 @@ final class MappedFile: Sendable {
         }
     }
 
+    /// Gives back the memory of pages that were read: they leave the process's resident set, stay in
+    /// the system's page cache, and come in again when touched.
+    ///
+    /// Without it every page of a model that was ever read would count as ours until the kernel runs
+    /// out of others. One touch brings in up to 2 MiB around it (a large folio of the page cache,
+    /// never past a page table), so whole 2 MiB are given back.
+    func release(offset: Int, count: Int) {
+        guard let base, offset >= 0, count > 0, offset <= size, count <= size - offset else {
+            return
+        }
+        let window = UInt(2 << 20)
+        let start = UInt(bitPattern: base)
+        let from = max(start, (start + UInt(offset)) & ~(window - 1))
+        let end = (start + UInt(offset + count) + window - 1) & ~(window - 1)
+        let length = Int(min(end, start + UInt(size)) - from)
+        // Advice: where it is refused the pages merely stay.
+        _ = madvise(UnsafeMutableRawPointer(bitPattern: from), length, MADV_DONTNEED)
+    }
+
     /// What the file seems to be instead, when its first bytes tell: a sentence for the remedy.
     func guessedRemedy() -> String {
         let head = (try? withBytes(offset: 0, count: min(size, 64)) { Array($0) }) ?? []

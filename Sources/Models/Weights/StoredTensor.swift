@@ -1,5 +1,5 @@
 import CKernels
-import Dispatch
+import Tensors
 
 /// A tensor's bytes in a mapped file, and their conversion to float32.
 struct StoredTensor: Sendable {
@@ -12,7 +12,11 @@ struct StoredTensor: Sendable {
     /// (about a microsecond), small enough to share out evenly.
     private static let elementsPerPiece = 1 << 16
 
-    /// Converts `rows` into `target`.
+    /// Stored bytes that are resident at once: after that many are converted their pages are given
+    /// back, so that reading a head of gigabytes takes no more memory than what it becomes.
+    private static let bytesPerSlab = 16 << 20
+
+    /// Converts `rows` into `target`; the pages that were read do not stay in memory.
     ///
     /// - Throws: `ModelError` `mismatch` for a wrong buffer or range, `unsupported` for integers.
     func read(rows: Range<Int>, into target: UnsafeMutableBufferPointer<Float>) throws {
@@ -43,26 +47,42 @@ struct StoredTensor: Sendable {
         let blocksPerRow = info.rowLength / perBlock
         let bytesPerBlock = info.type.bytesPerBlock
         let blocks = rows.count * blocksPerRow
-        try file.withBytes(
-            offset: offset + rows.lowerBound * blocksPerRow * bytesPerBlock,
-            count: blocks * bytesPerBlock
-        ) { bytes in
-            guard let source = bytes.baseAddress, let start = target.baseAddress else { return }
-            let perPiece = max(1, Self.elementsPerPiece / perBlock)
-            let pieces = (blocks + perPiece - 1) / perPiece
-            // Each piece reads and writes its own range, and all end before the closure does.
-            nonisolated(unsafe) let input = source
-            nonisolated(unsafe) let output = start
-            DispatchQueue.concurrentPerform(iterations: pieces) { piece in
-                let first = piece * perPiece
-                let count = min(perPiece, blocks - first)
-                convert(input + first * bytesPerBlock, output + first * perBlock, count)
+        let start = offset + rows.lowerBound * blocksPerRow * bytesPerBlock
+        let perSlab = max(1, Self.bytesPerSlab / bytesPerBlock)
+        for first in stride(from: 0, to: blocks, by: perSlab) {
+            let count = min(perSlab, blocks - first)
+            let place = start + first * bytesPerBlock
+            try file.withBytes(offset: place, count: count * bytesPerBlock) { bytes in
+                guard let source = bytes.baseAddress, let output = target.baseAddress else {
+                    return
+                }
+                self.convert(source, output + first * perBlock, blocks: count, by: convert)
             }
+            file.release(offset: place, count: count * bytesPerBlock)
+        }
+    }
+
+    private func convert(
+        _ source: UnsafeRawPointer,
+        _ target: UnsafeMutablePointer<Float>,
+        blocks: Int,
+        by convert: Converter
+    ) {
+        let perBlock = info.type.elementsPerBlock
+        let bytesPerBlock = info.type.bytesPerBlock
+        let perPiece = max(1, Self.elementsPerPiece / perBlock)
+        // Each piece reads and writes its own range, and all end before this returns.
+        nonisolated(unsafe) let input = source
+        nonisolated(unsafe) let output = target
+        parallelEach((blocks + perPiece - 1) / perPiece) { piece in
+            let first = piece * perPiece
+            let count = min(perPiece, blocks - first)
+            convert(input + first * bytesPerBlock, output + first * perBlock, count)
         }
     }
 
     private typealias Converter =
-        @convention(c) (
+        @convention(c) @Sendable (
             UnsafeRawPointer?, UnsafeMutablePointer<Float>?, Int
         ) -> Void
 

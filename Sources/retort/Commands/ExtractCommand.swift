@@ -15,6 +15,7 @@ struct ExtractCommand: ParsableCommand {
                 --set data=data/instructions.jsonl --set output=runs/cache
               retort extract --config pipelines/quickstart.yaml \\
                 --set output=runs/cache --dry-run
+              retort extract --config big.yaml --memory 8GiB
 
             Settings: \(ExtractSettings.CodingKeys.allCases.map(\.rawValue).joined(separator: ", "))
             """
@@ -22,15 +23,32 @@ struct ExtractCommand: ParsableCommand {
 
     @OptionGroup var options: SettingsOptions
 
+    @Option(
+        help: ArgumentHelp(
+            "What may be resident, such as 8GiB; three quarters of what is free if not given.",
+            valueName: "size"
+        )
+    )
+    var memory: String?
+
     func run() throws {
-        let settings = try options.section("extract").decode(
+        var settings = try options.section("extract").decode(
             ExtractSettings.self,
             keys: ExtractSettings.CodingKeys.allCases.map(\.rawValue),
             section: "extract"
         )
+        if let memory {
+            guard let size = ByteCount(memory) else {
+                throw Failure(
+                    "--memory: \"\(memory)\" is no size; give one such as 512MiB or 8GiB",
+                    code: Failure.Code.usage
+                )
+            }
+            settings.memory = size
+        }
         let extraction = try Extraction(settings)
         if options.isDryRun {
-            try ExtractStage.show(extraction.forecast(), asJSON: options.isJSON)
+            try ExtractStage.show(extraction.trialForecast(), asJSON: options.isJSON)
             return
         }
         try ExtractStage.run(extraction, settings)
@@ -41,7 +59,7 @@ struct ExtractCommand: ParsableCommand {
 /// Extraction with its progress and words, for `extract` and `run`.
 enum ExtractStage {
     static func run(_ extraction: Extraction, _ settings: ExtractSettings) throws {
-        Console.say(summary(extraction.forecast()))
+        Console.say(summary(try extraction.forecast()))
         let start = Date()
         let progress = ProgressLine("extract", unit: "tokens")
         defer { progress.finish() }
@@ -79,13 +97,39 @@ enum ExtractStage {
             return
         }
         Console.print(summary(forecast))
-        Console.print(
-            "  cache before compression  \(ProgressLine.bytes(forecast.bytes))\n"
-                + "  memory                    about \(ProgressLine.bytes(forecast.memoryBytes))\n"
-                + "  work                      "
-                + String(format: "%.1f", forecast.operations / 1e12) + " TFLOP, about "
-                + ProgressLine.duration(forecast.operations / 1.5e11) + " at 150 GFLOP/s"
+        for line in details(forecast) { Console.print("  \(line)") }
+    }
+
+    private static func details(_ f: Extraction.Forecast) -> [String] {
+        typealias Part = KeyPath<Extraction.PartBytes, Int>
+        let parts: [(String, Part)] = [
+            ("hidden states", \.hidden), ("logits", \.logits), ("texts and ids", \.text),
+            ("head", \.head), ("embedding", \.embedding), ("cache", \.total),
+        ]
+        var lines = parts.map { name, part in
+            let raw = ProgressLine.bytes(f.bytes[keyPath: part])
+            let label = name.padding(toLength: 16, withPad: " ", startingAt: 0)
+            guard let trial = f.trial else { return "\(label)\(raw) before compression" }
+            return "\(label)\(ProgressLine.bytes(trial.bytes[keyPath: part])), "
+                + "\(raw) before compression"
+        }
+        let m = f.memory
+        lines.append(
+            "memory          \(ProgressLine.bytes(m.peak)) of \(ProgressLine.bytes(m.budget)); "
+                + "at least \(ProgressLine.bytes(m.least))"
+                + (m.scratchFile > 0
+                    ? "; a scratch file of \(ProgressLine.bytes(m.scratchFile))" : "")
         )
+        let work = String(format: "%.1f", f.operations / 1e12) + " TFLOP"
+        if let trial = f.trial {
+            lines.append(
+                "time            \(ProgressLine.duration(trial.seconds.rounded())) (\(work)), from "
+                    + "\(trial.tokens) tokens through \(trial.layers) layers"
+            )
+        } else {
+            lines.append("work            \(work)")
+        }
+        return lines
     }
 }
 
