@@ -215,15 +215,20 @@ struct SignalRoundTripTests {
         for i in expected.indices { change(&expected[i]) }
         // Channel scales are root mean squares over groups of rows, computed here anew.
         let rows = expected.flatMap(\.hidden)
+        let scales = (0..<groups).map { group -> [Double] in
+            let range = group * 2048..<min((group + 1) * 2048, rows.count / 24)
+            return (0..<24).map { channel in
+                let sum = range.reduce(0.0) {
+                    $0 + Double(rows[$1 * 24 + channel]) * Double(rows[$1 * 24 + channel])
+                }
+                return sum > 0 ? (sum / Double(range.count)).squareRoot() : 1
+            }
+        }
         var row = 0
         for (i, record) in expected.enumerated() {
             let found = try shard.record(i, extra: sample.all)
             for r in 0..<record.rows {
-                let group = row / 2048 * 2048..<min((row / 2048 + 1) * 2048, rows.count / 24)
-                let scales = (0..<24).map { channel -> Double in
-                    let sum = group.reduce(0.0) { $0 + pow(Double(rows[$1 * 24 + channel]), 2) }
-                    return sum > 0 ? (sum / Double(group.count)).squareRoot() : 1
-                }
+                let scales = scales[row / 2048]
                 let values = record.hidden[r * 24..<(r + 1) * 24].map(Double.init)
                 let largest = zip(values, scales).map { abs($0) / $1 }.max() ?? 0
                 for (channel, value) in values.enumerated() {
