@@ -19,7 +19,15 @@ description = manifest["description"]
 width = description["teacher"]["hiddenSize"]
 vocabulary = description["teacher"]["vocabularySize"]
 k = description["topK"]
+signals = {"hiddenType": "bf16", "hiddenLayers": [], "positions": "supervised", "samples": 0,
+           **description.get("signals", {})}
+full = signals.get("fullLogits")
+SCALE_ROWS = 2048
 totals = {"records": 0, "rows": 0, "tokens": 0}
+
+
+if description["formatVersion"] > 2:
+    sys.exit(f"format version {description['formatVersion']} is newer than this reader")
 
 
 def check(condition, what):
@@ -33,6 +41,34 @@ def arrays(file):
     file.visititems(
         lambda name, item: found.update({name: item[...]}) if isinstance(item, h5py.Dataset) else None)
     return found
+
+
+def hidden(a, name, rows):
+    """Rows of hidden states as float32, from whatever they are stored as."""
+    values = a[name]
+    dtype = {"bf16": np.float32, "f16": np.float16, "f32": np.float32, "int8": np.int8}
+    check(values.shape == (rows, width), f"{name}: shape {values.shape}")
+    check(values.dtype == dtype[signals["hiddenType"]], f"{name} reads as {values.dtype}")
+    values = values.astype(np.float32)
+    if signals["hiddenType"] == "int8":
+        channel, row = a[name + "_channel_scale"], a[name + "_row_scale"]
+        check(channel.shape == (-(-rows // SCALE_ROWS), width) and (channel > 0).all(), f"{name}: channel scales")
+        check(row.shape == (rows,) and (row >= 0).all(), f"{name}: row scales")
+        values *= channel[np.arange(rows) // SCALE_ROWS] * row[:, None]
+    check(np.isfinite(values).all(), f"{name} is not finite")
+    return values
+
+
+def sampled(a, rows):
+    """Checks the drawn tokens: each row's ids ascend and its counts add up."""
+    offsets = a["logits/sample_offsets"].astype(np.int64)
+    ids, counts = a["logits/sample_ids"].astype(np.int64), a["logits/sample_counts"].astype(np.int64)
+    check(offsets.shape == (rows + 1,) and offsets[0] == 0 and offsets[-1] == ids.size == counts.size
+          and (np.diff(offsets) > 0).all(), "sample_offsets")
+    check((ids < vocabulary).all() and (counts > 0).all(), "sample_ids and sample_counts")
+    row = np.repeat(np.arange(rows), np.diff(offsets))
+    check((np.diff(row * vocabulary + ids) > 0).all(), "sample_ids do not ascend")
+    check((np.bincount(row, counts, rows) == signals["samples"]).all(), "sample_counts do not add up")
 
 
 def check_hash(entry):
@@ -59,23 +95,38 @@ for shard in manifest["shards"]:
     ranges = a["supervised"]
     check(ranges.shape == (n, 2), "supervised")
     counts = np.diff(a["row_offsets"].astype(np.int64))
-    check((ranges[:, 1].astype(np.int64) - ranges[:, 0] == counts).all(), "row_offsets")
-    check(a["hidden/final"].shape == (rows, width), "hidden/final")
-    check(a["hidden/final"].dtype == np.float32, f"hidden/final reads as {a['hidden/final'].dtype}")
-    check(np.isfinite(a["hidden/final"]).all(), "hidden/final is not finite")
+    lengths = np.diff(a["token_offsets"].astype(np.int64))
+    if signals["positions"] == "all":
+        check((lengths == counts).all(), "row_offsets")
+    else:
+        check((ranges[:, 1].astype(np.int64) - ranges[:, 0] == counts).all(), "row_offsets")
+    final = hidden(a, "hidden/final", rows)
+    for layer in signals["hiddenLayers"]:
+        hidden(a, f"hidden/layer_{layer}", rows)
     if k:
         check(a["logits/topk_ids"].shape == (rows, k), "topk_ids")
         check((a["logits/topk_ids"] < vocabulary).all(), "topk_ids beyond the vocabulary")
         check(a["logits/topk_logprobs"].shape == (rows, k), "topk_logprobs")
         check(a["logits/topk_logprobs"].dtype == np.float16, "topk_logprobs is not f16")
         check(np.isfinite(a["logits/topk_logprobs"]).all(), "topk_logprobs is not finite")
+    if signals["samples"]:
+        sampled(a, rows)
+    if full:
+        values = a["logits/full_logprobs"]
+        check(values.shape == (rows, vocabulary), "full_logprobs")
+        check(values.dtype == (np.float16 if full == "f16" else np.float32), "full_logprobs' type")
+        check(np.isfinite(values).all(), "full_logprobs is not finite")
+        for row in values:
+            total = np.exp(row.astype(np.float64)).sum()
+            check(abs(total - 1) < 0.05, f"full_logprobs: a row adds up to {total}")
+    if k or signals["samples"] or full:
         check(a["logits/log_partition"].shape == (rows,), "log_partition")
         check(np.isfinite(a["logits/log_partition"]).all(), "log_partition is not finite")
     totals["records"] += n
     totals["rows"] += rows
     totals["tokens"] += tokens
     print(f"ok {path.name}: {n} records, {tokens} tokens, {rows} rows, hidden mean square "
-          f"{float(np.mean(a['hidden/final'].astype(np.float64) ** 2)) if rows else 0:.6f}")
+          f"{float(np.mean(final.astype(np.float64) ** 2)) if rows else 0:.6f}")
 
 check_hash(manifest["teacher"])
 check_hash(manifest["readme"])

@@ -4,6 +4,8 @@
 #include <hdf5.h>
 
 static inline hid_t rh5_type_u8(void) { return H5Tcopy(H5T_STD_U8LE); }
+static inline hid_t rh5_type_i8(void) { return H5Tcopy(H5T_STD_I8LE); }
+static inline hid_t rh5_type_u16(void) { return H5Tcopy(H5T_STD_U16LE); }
 static inline hid_t rh5_type_u32(void) { return H5Tcopy(H5T_STD_U32LE); }
 static inline hid_t rh5_type_u64(void) { return H5Tcopy(H5T_STD_U64LE); }
 static inline hid_t rh5_type_f32(void) { return H5Tcopy(H5T_IEEE_F32LE); }
@@ -34,11 +36,11 @@ static inline hid_t rh5_type_text(size_t bytes) {
     return type;
 }
 
-/// Access for a file that lives in memory only. Format bounds V110: metadata carries checksums.
-static inline hid_t rh5_access_memory(size_t increment) {
+/// Access for writing: no lock, as for reading. Format bounds V110: metadata carries checksums.
+static inline hid_t rh5_access_write(void) {
     hid_t list = H5Pcreate(H5P_FILE_ACCESS);
     if (list < 0) return list;
-    if (H5Pset_fapl_core(list, increment, 0) < 0 ||
+    if (H5Pset_file_locking(list, 0, 1) < 0 ||
         H5Pset_libver_bounds(list, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0) {
         H5Pclose(list);
         return -1;

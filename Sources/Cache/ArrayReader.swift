@@ -27,7 +27,7 @@ final class ArrayReader {
             return entry.bytes
         }
         let place = layout.chunks[index]
-        let size = layout.chunkRows * layout.rowBytes
+        let size = layout.chunkBytes
         let stored = try [UInt8](unsafeUninitializedCapacity: place.size) { buffer, count in
             try DurableFile.readAll(
                 descriptor,
@@ -78,6 +78,19 @@ final class ArrayReader {
         }
         var result: [UInt8] = []
         result.reserveCapacity(range.count * layout.rowBytes)
+        let across = layout.chunksAcross
+        if across > 1 {
+            // A row is a run of chunks, the last of which may reach beyond it.
+            for row in range {
+                var left = layout.rowBytes
+                for part in 0..<across {
+                    let bytes = try chunk(row * across + part)
+                    result.append(contentsOf: bytes.prefix(left))
+                    left -= min(left, bytes.count)
+                }
+            }
+            return result
+        }
         var row = range.lowerBound
         while row < range.upperBound {
             let index = row / layout.chunkRows

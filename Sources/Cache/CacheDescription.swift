@@ -2,8 +2,8 @@ import Foundation
 
 /// Everything that must agree between two runs that fill the same cache.
 public struct CacheDescription: Codable, Sendable, Equatable {
-    /// The version that this code writes and reads.
-    public static let currentFormatVersion = 1
+    /// The newest version that this code writes and reads; it reads every older one.
+    public static let currentFormatVersion = 2
 
     /// The model that was run.
     public struct Teacher: Codable, Sendable, Equatable {
@@ -19,6 +19,8 @@ public struct CacheDescription: Codable, Sendable, Equatable {
         public var weightsSHA256: String
         /// Number type of the teacher's products, such as `f32` or `bf16`.
         public var computeType: String
+        /// Cap of its logits: logits = cap x tanh(logits / cap); nil where there is none.
+        public var logitSoftCap: Float?
 
         /// A teacher of these properties.
         public init(
@@ -27,7 +29,8 @@ public struct CacheDescription: Codable, Sendable, Equatable {
             hiddenSize: Int,
             vocabularySize: Int,
             weightsSHA256: String,
-            computeType: String
+            computeType: String,
+            logitSoftCap: Float? = nil
         ) {
             self.name = name
             self.architecture = architecture
@@ -35,6 +38,7 @@ public struct CacheDescription: Codable, Sendable, Equatable {
             self.vocabularySize = vocabularySize
             self.weightsSHA256 = weightsSHA256
             self.computeType = computeType
+            self.logitSoftCap = logitSoftCap
         }
     }
 
@@ -109,10 +113,24 @@ public struct CacheDescription: Codable, Sendable, Equatable {
     public var topK: Int
     /// Which examples go to which shard, as the planner writes it: records of each shard in order.
     public var shardPlan: [Int]
+    /// Left out of the text where they are those of version 1, which stays what it was.
+    private var extra: CacheSignals?
 
-    /// A description of these parts.
+    /// The other signals of each row.
+    public var signals: CacheSignals { extra ?? CacheSignals() }
+    /// Whether anything was stored that was made from logits.
+    public var hasLogits: Bool {
+        topK > 0 || signals.samples > 0 || signals.fullLogits != nil
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case formatVersion, teacher, tokenizer, template, dataset, maxPromptLength, maxLength, topK
+        case shardPlan
+        case extra = "signals"
+    }
+
+    /// A description of these parts; its version is the oldest that has room for them.
     public init(
-        formatVersion: Int = CacheDescription.currentFormatVersion,
         teacher: Teacher,
         tokenizer: Tokenizer,
         template: String,
@@ -120,9 +138,11 @@ public struct CacheDescription: Codable, Sendable, Equatable {
         maxPromptLength: Int,
         maxLength: Int,
         topK: Int,
-        shardPlan: [Int]
+        shardPlan: [Int],
+        signals: CacheSignals = CacheSignals()
     ) {
-        self.formatVersion = formatVersion
+        extra = signals == CacheSignals() ? nil : signals
+        formatVersion = extra == nil && teacher.logitSoftCap == nil ? 1 : 2
         self.teacher = teacher
         self.tokenizer = tokenizer
         self.template = template
@@ -143,9 +163,21 @@ public struct CacheDescription: Codable, Sendable, Equatable {
         }
     }
 
+    /// What is out of bounds in the parts that version 1 does not have; nil when nothing is.
+    var fault: String? {
+        if let fault = signals.fault { return fault }
+        if let cap = teacher.logitSoftCap, !(cap.isFinite && cap > 0) {
+            return "logitSoftCap is \(cap)"
+        }
+        guard formatVersion > 1 || (extra == nil && teacher.logitSoftCap == nil) else {
+            return "format version \(formatVersion) has no such signals"
+        }
+        return nil
+    }
+
     /// One entry per setting, for comparison.
     private var flat: [String: String] {
-        [
+        let own = [
             "formatVersion": "\(formatVersion)",
             "teacher.name": teacher.name,
             "teacher.architecture": teacher.architecture,
@@ -163,6 +195,8 @@ public struct CacheDescription: Codable, Sendable, Equatable {
             "maxLength": "\(maxLength)",
             "topK": "\(topK)",
             "shardPlan": "\(shardPlan)",
+            "teacher.logitSoftCap": teacher.logitSoftCap.map { "\($0)" } ?? "none",
         ]
+        return own.merging(signals.flat) { mine, _ in mine }
     }
 }

@@ -172,6 +172,7 @@ public struct CacheManifest: Codable, Sendable, Equatable {
         guard description.shardPlan.allSatisfy(Self.counts.contains) else {
             throw refuse("shardPlan is out of bounds")
         }
+        if let fault = description.fault { throw refuse(fault) }
     }
 
     /// What a count of records, rows, tokens or bytes can be.

@@ -17,16 +17,25 @@ public struct CacheRecord: Sendable, Equatable {
     public var tokenIDs: [UInt32]
     /// Positions whose *next* token belongs to the response.
     ///
-    /// Position i is labelled `tokenIDs[i + 1]`. One row of `hidden` and of the logits each.
+    /// Position i is labelled `tokenIDs[i + 1]`.
     public var supervised: Range<Int>
-    /// (rows, D) row-major final hidden states; stored as bf16.
+    /// Positions that have a row of `hidden` and of the logits each: `supervised`, or all.
+    public var positions: Range<Int>
+    /// (rows, D) row-major final hidden states; stored as the description's `hiddenType`.
     public var hidden: [Float]
+    /// (rows, D) hidden states of other layers, by their number; of the same type.
+    public var layers: [Int: [Float]]
     /// (rows, k) ids of the most likely tokens; empty when k is 0.
     public var topKIDs: [UInt32]
     /// (rows, k) their log-probabilities at temperature 1; stored as f16.
     public var topKLogProbs: [Float]
     /// (rows) log of the sum of the exponentials of all logits; stored as f32; empty when k is 0.
     public var logPartition: [Float]
+    /// Tokens drawn from each row's distribution; no rows when none were drawn.
+    public var samples: SampledTokens
+    /// (rows, V) log-probabilities at temperature 1; empty when they are not stored, or were given
+    /// to the writer row by row.
+    public var fullLogProbs: [Float]
 
     /// A record of these parts; shapes are checked when it is appended.
     public init(
@@ -37,10 +46,14 @@ public struct CacheRecord: Sendable, Equatable {
         input: String = "",
         tokenIDs: [UInt32],
         supervised: Range<Int>,
+        positions: Range<Int>? = nil,
         hidden: [Float],
+        layers: [Int: [Float]] = [:],
         topKIDs: [UInt32] = [],
         topKLogProbs: [Float] = [],
-        logPartition: [Float] = []
+        logPartition: [Float] = [],
+        samples: SampledTokens = SampledTokens(),
+        fullLogProbs: [Float] = []
     ) {
         self.id = id
         self.split = split
@@ -49,14 +62,18 @@ public struct CacheRecord: Sendable, Equatable {
         self.input = input
         self.tokenIDs = tokenIDs
         self.supervised = supervised
+        self.positions = positions ?? supervised
         self.hidden = hidden
+        self.layers = layers
         self.topKIDs = topKIDs
         self.topKLogProbs = topKLogProbs
         self.logPartition = logPartition
+        self.samples = samples
+        self.fullLogProbs = fullLogProbs
     }
 
-    /// Supervised positions.
-    public var rows: Int { supervised.count }
+    /// Positions that have a row.
+    public var rows: Int { positions.count }
 
     /// The 16 bytes of the id, nil when it is not 32 lower-case hex digits.
     var idBytes: [UInt8]? {
@@ -69,40 +86,5 @@ public struct CacheRecord: Sendable, Equatable {
         }
         guard digits.count == 32, !digits.contains(255) else { return nil }
         return (0..<16).map { digits[2 * $0] << 4 | digits[2 * $0 + 1] }
-    }
-
-    /// Refuses a record whose parts do not fit together or the description.
-    func check(_ description: CacheDescription, path: String) throws {
-        func refuse(_ what: String) -> CacheError {
-            CacheError(
-                .mismatch,
-                path: path,
-                "record \(id): \(what)",
-                remedy: "This is a fault of the extractor, or of the teacher's numbers."
-            )
-        }
-        let rows = self.rows
-        let k = description.topK
-        guard idBytes != nil else { throw refuse("the id is not 32 lower-case hex digits") }
-        guard supervised.lowerBound >= 0,
-            supervised.isEmpty || supervised.upperBound < tokenIDs.count
-        else {
-            throw refuse("supervised \(supervised) of \(tokenIDs.count) tokens leaves no label")
-        }
-        guard hidden.count == rows * description.teacher.hiddenSize else {
-            throw refuse("\(hidden.count) hidden values for \(rows) rows")
-        }
-        guard topKIDs.count == rows * k, topKLogProbs.count == rows * k,
-            logPartition.count == (k > 0 ? rows : 0)
-        else { throw refuse("top-k arrays do not have \(rows) rows of \(k)") }
-        let vocabulary = UInt32(clamping: description.teacher.vocabularySize)
-        guard tokenIDs.allSatisfy({ $0 < vocabulary }), topKIDs.allSatisfy({ $0 < vocabulary })
-        else { throw refuse("a token id is not below \(vocabulary)") }
-        for (name, values) in [
-            ("hidden", hidden), ("topKLogProbs", topKLogProbs), ("logPartition", logPartition),
-        ] {
-            let bad = ck_count_nonfinite(values, values.count)
-            guard bad == 0 else { throw refuse("\(bad) values of \(name) are not finite") }
-        }
     }
 }

@@ -36,6 +36,7 @@ public final class CacheStream: Sendable {
     private let prefetch: Int
     private let hidden: Bool
     private let logits: Bool
+    private let extra: ExtraSignals
 
     /// A stream over `split`.
     ///
@@ -47,7 +48,8 @@ public final class CacheStream: Sendable {
     ///   - prefetch: Batches read ahead by a background thread; they are all that is held.
     ///   - hidden: False leaves the hidden states out.
     ///   - logits: False leaves the top-k entries out.
-    /// - Throws: `CacheError.missing` when the cache has no such split.
+    ///   - extra: What else to read.
+    /// - Throws: `CacheError.missing` when the cache has no such split or signal.
     public init(
         reader: CacheReader,
         split: String,
@@ -56,8 +58,10 @@ public final class CacheStream: Sendable {
         batch: BatchSize,
         prefetch: Int = 4,
         hidden: Bool = true,
-        logits: Bool = true
+        logits: Bool = true,
+        extra: ExtraSignals = ExtraSignals()
     ) throws {
+        try reader.manifest.description.require(extra, path: reader.directory.path)
         exampleCount = reader.recordCount(split: split)
         guard exampleCount > 0 else {
             let names = reader.manifest.splits.keys.sorted().joined(separator: ", ")
@@ -76,6 +80,7 @@ public final class CacheStream: Sendable {
         self.prefetch = max(1, prefetch)
         self.hidden = hidden
         self.logits = logits
+        self.extra = extra
     }
 
     /// The batches of `epoch` from number `start` on: always the same for the same arguments.
@@ -101,7 +106,12 @@ public final class CacheStream: Sendable {
         try plan(epoch: epoch) { index, places in
             guard index >= start else { return true }
             let records = try places.map {
-                try reader.shard($0.shard).record($0.ordinal, hidden: hidden, logits: logits)
+                try reader.shard($0.shard).record(
+                    $0.ordinal,
+                    hidden: hidden,
+                    logits: logits,
+                    extra: extra
+                )
             }
             return deliver(CacheBatch(epoch: epoch, index: index, records: records))
         }

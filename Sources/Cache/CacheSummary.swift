@@ -36,6 +36,10 @@ public struct CacheSummary: Codable, Sendable, Equatable {
     public var bytesPerToken: Double
     /// Bytes of the shards for each supervised position.
     public var bytesPerRow: Double
+    /// Which positions have rows: `supervised` or `all`.
+    public var positions: String
+    /// What is stored of the teacher for each row.
+    public var signals: [Signal]
     /// The shards' arrays, sorted by name.
     public var arrays: [Item]
 
@@ -62,6 +66,18 @@ public struct CacheSummary: Codable, Sendable, Equatable {
                 stored: sum.stored + bytes.stored
             )
         }
+        positions = manifest.description.signals.positions.rawValue
+        signals = Self.signals(manifest.description).map { name, arrays in
+            let parts = arrays.compactMap { totals[$0] }
+            let stored = parts.reduce(0) { $0 + $1.stored }
+            return Signal(
+                name: name,
+                arrays: arrays,
+                rawBytes: parts.reduce(0) { $0 + $1.raw },
+                storedBytes: stored,
+                storedBytesPerRow: Double(stored) / Double(max(1, rows))
+            )
+        }
         arrays = totals.keys.sorted().map { name in
             let bytes = totals[name] ?? ArrayBytes(raw: 0, stored: 0)
             return Item(
@@ -82,31 +98,36 @@ public struct CacheSummary: Codable, Sendable, Equatable {
         for count in counts.keys.sorted() {
             lines.append("count     \(count): \(counts[count] ?? 0)")
         }
-        lines.append("tokens    \(tokens), \(rows) supervised positions")
+        lines.append("tokens    \(tokens), rows for \(rows) \(positions) positions")
         lines.append(
             "bytes     \(shardBytes) in \(shards) shards (\(decimal(bytesPerToken)) a token, "
                 + "\(decimal(bytesPerRow)) a position), teacher.h5 \(teacherBytes)"
         )
-        lines.append("")
-        lines.append(row("array", "raw", "stored", "ratio", "a position"))
-        for item in arrays {
-            let ratio = Double(item.rawBytes) / Double(max(1, item.storedBytes))
-            lines.append(
-                row(
-                    item.name,
-                    "\(item.rawBytes)",
-                    "\(item.storedBytes)",
-                    decimal(ratio),
-                    decimal(item.storedBytesPerRow)
+        let parts = [
+            ("signal", signals.map { ($0.name, $0.rawBytes, $0.storedBytes) }),
+            ("array", arrays.map { ($0.name, $0.rawBytes, $0.storedBytes) }),
+        ]
+        for (title, items) in parts {
+            lines.append("")
+            lines.append(row(title, "raw", "stored", "ratio", "a row"))
+            for (name, raw, stored) in items {
+                lines.append(
+                    row(
+                        name,
+                        "\(raw)",
+                        "\(stored)",
+                        decimal(Double(raw) / Double(max(1, stored))),
+                        decimal(Double(stored) / Double(max(1, rows)))
+                    )
                 )
-            )
+            }
         }
         return lines.joined(separator: "\n")
     }
 
     private func row(_ name: String, _ cells: String...) -> String {
         let widths = [14, 14, 8, 12]
-        let first = name + String(repeating: " ", count: max(1, 24 - name.count))
+        let first = name + String(repeating: " ", count: max(1, 32 - name.count))
         return zip(cells, widths).reduce(into: first) { line, cell in
             line += String(repeating: " ", count: max(1, cell.1 - cell.0.count)) + cell.0
         }

@@ -97,12 +97,8 @@ public struct CacheVerifier: Sendable {
                 do {
                     _ = try reader.chunk(chunk)
                 } catch let error as CacheError where error.kind == .corrupt {
-                    let rows =
-                        chunk
-                        * array.chunkRows..<min(
-                            array.rows,
-                            (chunk + 1) * array.chunkRows
-                        )
+                    let first = chunk / array.chunksAcross * array.chunkRows
+                    let rows = first..<min(array.rows, first + array.chunkRows)
                     found.append(
                         CacheProblem(
                             file: entry.path,

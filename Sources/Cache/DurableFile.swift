@@ -8,13 +8,31 @@ enum DurableFile {
 
     /// Writes `bytes` to `url`.
     ///
-    /// `verify` sees the flushed temporary file before it gets its name.
+    /// - Throws: As `make`.
+    static func write(_ bytes: [UInt8], to url: URL) throws {
+        try make(url) { descriptor in
+            // Reserving first learns of a full disk before anything is written.
+            if !bytes.isEmpty {
+                let code = posix_fallocate(descriptor, 0, off_t(bytes.count))
+                guard code == 0 || code == EINVAL || code == EOPNOTSUPP else {
+                    throw CacheError.system(url.path, "reserve", code: code, needed: bytes.count)
+                }
+            }
+            try writeAll(bytes, to: descriptor, path: url.path)
+            return bytes.count
+        }
+    }
+
+    /// Makes the file `url` of what `fill` writes.
     ///
+    /// - Parameters:
+    ///   - fill: Writes the empty temporary file and returns its bytes.
+    ///   - verify: Sees the flushed temporary file before it gets its name.
     /// - Throws: `CacheError.diskFull` with the number of bytes needed when there is no room; the
     ///   temporary file is then removed and what had the name before is untouched.
-    static func write(
-        _ bytes: [UInt8],
-        to url: URL,
+    static func make(
+        _ url: URL,
+        fill: (Int32) throws -> Int,
         verify: (Int32) throws -> Void = { _ in }
     ) throws {
         let directory = url.deletingLastPathComponent()
@@ -25,27 +43,18 @@ enum DurableFile {
         let path = url.path
         let flags = O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW
         let descriptor = open(temporary.path, flags, 0o644)
-        guard descriptor >= 0 else {
-            throw CacheError.system(path, "create", code: errno, needed: bytes.count)
-        }
+        guard descriptor >= 0 else { throw CacheError.system(path, "create", code: errno) }
         var isOpen = true
         do {
-            // Reserving first learns of a full disk before anything is written.
-            if !bytes.isEmpty {
-                let code = posix_fallocate(descriptor, 0, off_t(bytes.count))
-                guard code == 0 || code == EINVAL || code == EOPNOTSUPP else {
-                    throw CacheError.system(path, "reserve", code: code, needed: bytes.count)
-                }
-            }
-            try writeAll(bytes, to: descriptor, path: path)
-            try flush(descriptor, path: path, needed: bytes.count)
+            let size = try fill(descriptor)
+            try flush(descriptor, path: path, needed: size)
             try verify(descriptor)
             isOpen = false
             guard close(descriptor) == 0 else {
-                throw CacheError.system(path, "close", code: errno, needed: bytes.count)
+                throw CacheError.system(path, "close", code: errno, needed: size)
             }
             guard rename(temporary.path, path) == 0 else {
-                throw CacheError.system(path, "rename", code: errno, needed: bytes.count)
+                throw CacheError.system(path, "rename", code: errno, needed: size)
             }
             try flush(directory: directory)
         } catch {

@@ -4,8 +4,8 @@ import Foundation
 enum HDF5FileWriting {
     /// Writes `arrays` as `directory/path`, reads the result back in full, and describes it.
     ///
-    /// The file gets its name only after the flushed bytes were read again: their SHA-256, then the
-    /// structure, then every chunk's checksum and unpacking.
+    /// The file gets its name only after the flushed bytes were read again: the structure, which must
+    /// be that of the arrays, then every chunk, whose checksum was made before it was written.
     static func write(
         _ arrays: [StoredArray],
         header: String,
@@ -13,26 +13,34 @@ enum HDF5FileWriting {
         path: String
     ) throws -> FileEntry {
         let url = directory.appendingPathComponent(path)
-        let image = try HDF5Library.image(of: arrays, header: header, path: url.path)
-        let hash = sha256(of: image)
         var entry = FileEntry(
             path: path,
-            bytes: image.count,
-            sha256: hash,
+            bytes: 0,
+            sha256: "",
             structureSHA256: "",
             dataRanges: [],
             arrays: [:]
         )
-        try DurableFile.write(image, to: url) { descriptor in
-            guard try sha256(descriptor: descriptor, path: url.path) == hash else {
-                throw CacheError.corrupt(url.path, "the disk gives back other bytes than written")
-            }
+        try DurableFile.make(url) { descriptor in
+            entry.bytes = try HDF5Library.write(
+                arrays,
+                header: header,
+                descriptor: descriptor,
+                path: url.path
+            )
+            return entry.bytes
+        } verify: { descriptor in
             let listing = try HDF5Library.list(
                 descriptor: descriptor,
                 path: url.path,
                 limit: Int.max
             )
-            guard listing.arrays.count == arrays.count else {
+            let isSame = arrays.allSatisfy {
+                let found = listing.arrays[$0.name]
+                return found?.rows == $0.rows && found?.columns == $0.columns
+                    && found?.type == $0.type && found?.chunks.count == $0.chunkCount
+            }
+            guard listing.arrays.count == arrays.count, isSame, listing.header == header else {
                 throw CacheError.corrupt(url.path, "an array is missing after writing")
             }
             for array in listing.arrays.values {
@@ -43,6 +51,7 @@ enum HDF5FileWriting {
                     stored: array.storedBytes
                 )
             }
+            entry.sha256 = try sha256(descriptor: descriptor, path: url.path)
             entry.dataRanges = listing.dataRanges
             entry.structureSHA256 = try sha256(
                 descriptor: descriptor,

@@ -38,18 +38,33 @@ enum HDF5Library {
 
     // MARK: Writing
 
-    /// A whole HDF5 file in memory: the same arrays always give the same bytes.
+    /// Writes a whole HDF5 file over an open, empty one: the same arrays always give the same bytes.
     ///
-    /// HDF5 1.10.8 loses data silently when a disk fills up, so it never writes to one here.
-    static func image(of arrays: [StoredArray], header: String, path: String) throws -> [UInt8] {
+    /// HDF5 1.10.8 loses data silently when a disk fills up. So the space of every batch of chunks is
+    /// reserved before HDF5 writes them, and the caller reads everything back.
+    /// - Parameters:
+    ///   - arrays: Their chunks are asked for in order, a batch at a time.
+    ///   - descriptor: HDF5 opens the same file, whatever the path is now.
+    /// - Returns: The bytes of the file.
+    static func write(
+        _ arrays: [StoredArray],
+        header: String,
+        descriptor: Int32,
+        path: String
+    ) throws -> Int {
+        var size: hsize_t = 0
         try call(path: path) { handles in
-            let access = try handles.keep(rh5_access_memory(1 << 20), H5Pclose)
+            let access = try handles.keep(rh5_access_write(), H5Pclose)
             let creation = try handles.keep(rh5_create_file_list(), H5Pclose)
             let file = try handles.keep(
-                rh5_file_create("memory.h5", creation, access),
+                rh5_file_create("/proc/self/fd/\(descriptor)", creation, access),
                 H5Fclose,
                 "create"
             )
+            // Enough for HDF5's own structure: names, headers, and the index and checksum of chunks.
+            var room = Reservation(descriptor: descriptor, path: path)
+            try room.add(header.utf8.count + 4096)
+            for array in arrays { try room.add(2048 + 64 * array.chunkCount) }
             try writeText(header, to: file, handles)
             let groups = Set(
                 arrays.compactMap { $0.name.split(separator: "/").dropLast().first }
@@ -61,23 +76,46 @@ enum HDF5Library {
                     H5Gclose
                 )
             }
-            for array in arrays { try write(array, to: file, handles) }
-            // Datasets must be closed before the image is taken, the file after.
+            for array in arrays { try write(array, to: file, &room, handles) }
+            // Datasets must be closed before the size is final, the file after.
             try handles.closeAll(downTo: file)
             try handles.check(rh5_file_flush(file), "flush")
-            let size = H5Fget_file_image(file, nil, 0)
-            guard size > 0 else { throw handles.error("measure") }
-            var image = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
-                count = max(0, H5Fget_file_image(file, buffer.baseAddress, size))
+            try handles.check(H5Fget_filesize(file, &size), "size")
+            try handles.closeAll(downToCount: 0)
+        }
+        // Gives back what was reserved and not used.
+        guard ftruncate(descriptor, off_t(size)) == 0 else {
+            throw CacheError.system(path, "truncate", code: errno, needed: Int(size))
+        }
+        return Int(size)
+    }
+
+    /// Disk space taken in advance, so that a full disk is known before HDF5 writes.
+    private struct Reservation {
+        let descriptor: Int32
+        let path: String
+        private var bytes = 0
+
+        init(descriptor: Int32, path: String) {
+            self.descriptor = descriptor
+            self.path = path
+        }
+
+        mutating func add(_ more: Int) throws {
+            bytes += more
+            let code = posix_fallocate(descriptor, 0, off_t(bytes))
+            guard code == 0 || code == EINVAL || code == EOPNOTSUPP else {
+                throw CacheError.system(path, "reserve", code: code, needed: bytes)
             }
-            guard image.count == size, HDF5Superblock.seal(&image) else {
-                throw handles.error("copy")
-            }
-            return image
         }
     }
 
-    private static func write(_ array: StoredArray, to file: hid_t, _ handles: Handles) throws {
+    private static func write(
+        _ array: StoredArray,
+        to file: hid_t,
+        _ room: inout Reservation,
+        _ handles: Handles
+    ) throws {
         let mark = handles.count
         var shape = [hsize_t(array.rows)]
         if let columns = array.columns { shape.append(hsize_t(columns)) }
@@ -87,6 +125,7 @@ enum HDF5Library {
         if !isEmpty {
             var chunk = shape
             chunk[0] = hsize_t(array.chunkRows)
+            if let columns = array.chunkColumns { chunk[1] = hsize_t(columns) }
             try handles.check(H5Pset_chunk(list, Int32(chunk.count), chunk), "chunk shape")
             let parameters = array.codec.parameters(elementSize: array.type.size)
             try handles.check(
@@ -107,22 +146,35 @@ enum HDF5Library {
             array.name
         )
         if !isEmpty {
-            try writeChecksums(array.chunks.map(\.checksum), to: dataset, handles)
-            for (i, chunk) in array.chunks.enumerated() {
-                var offset = [hsize_t](repeating: 0, count: shape.count)
-                offset[0] = hsize_t(i * array.chunkRows)
-                try handles.check(
-                    H5Dwrite_chunk(
-                        dataset,
-                        rh5_default(),
-                        chunk.mask,
-                        offset,
-                        chunk.bytes.count,
-                        chunk.bytes
-                    ),
-                    array.name
-                )
+            // Its place in the file comes before the chunks', its content is known after them.
+            let attribute = try checksumAttribute(array.chunkCount, of: dataset, handles)
+            var checksums: [UInt32] = []
+            for start in stride(from: 0, to: array.chunkCount, by: ArrayBuilder.batch) {
+                let range = start..<min(start + ArrayBuilder.batch, array.chunkCount)
+                let chunks = try array.chunks(range)
+                try room.add(chunks.reduce(0) { $0 + $1.bytes.count })
+                for (i, chunk) in zip(range, chunks) {
+                    var offset = [hsize_t](repeating: 0, count: shape.count)
+                    offset[0] = hsize_t(i / array.chunksAcross * array.chunkRows)
+                    if let columns = array.chunkColumns {
+                        offset[1] = hsize_t(i % array.chunksAcross * columns)
+                    }
+                    try handles.check(
+                        H5Dwrite_chunk(
+                            dataset,
+                            rh5_default(),
+                            chunk.mask,
+                            offset,
+                            chunk.bytes.count,
+                            chunk.bytes
+                        ),
+                        array.name
+                    )
+                    checksums.append(chunk.checksum)
+                }
             }
+            let type = try handles.keep(ElementType.u32.handle(), H5Tclose)
+            try handles.check(H5Awrite(attribute, type, checksums), "checksums")
         }
         try handles.closeAll(downToCount: mark)
     }
@@ -139,19 +191,18 @@ enum HDF5Library {
         try handles.check(H5Awrite(attribute, type, bytes), "header attribute")
     }
 
-    private static func writeChecksums(
-        _ values: [UInt32],
-        to object: hid_t,
+    private static func checksumAttribute(
+        _ count: Int,
+        of object: hid_t,
         _ handles: Handles
-    ) throws {
+    ) throws -> hid_t {
         let type = try handles.keep(ElementType.u32.handle(), H5Tclose)
-        let space = try handles.keep(H5Screate_simple(1, [hsize_t(values.count)], nil), H5Sclose)
-        let attribute = try handles.keep(
+        let space = try handles.keep(H5Screate_simple(1, [hsize_t(count)], nil), H5Sclose)
+        return try handles.keep(
             H5Acreate2(object, checksumAttribute, type, space, rh5_default(), rh5_default()),
             H5Aclose,
             "checksums"
         )
-        try handles.check(H5Awrite(attribute, type, values), "checksums")
     }
 
     // MARK: Reading
@@ -189,6 +240,8 @@ extension ElementType {
     fileprivate func handle() -> hid_t {
         switch self {
         case .u8: rh5_type_u8()
+        case .i8: rh5_type_i8()
+        case .u16: rh5_type_u16()
         case .u32: rh5_type_u32()
         case .u64: rh5_type_u64()
         case .bf16: rh5_type_bf16()
@@ -363,10 +416,12 @@ private struct HDF5Walk {
         var chunk = [hsize_t](repeating: 0, count: 3)
         guard Int(H5Pget_chunk(list, 3, &chunk)) == shape.count,
             chunk[0] > 0, chunk[0] <= hsize_t(shape[0]),
-            columns == nil || chunk[1] == hsize_t(shape[1]),
+            columns == nil || chunk[1] == hsize_t(shape[1])
+                || (chunk[0] == 1 && chunk[1] > 0 && chunk[1] < hsize_t(shape[1])),
             Int(chunk[0]) <= ChunkCodec.largestChunk / result.rowBytes
         else { throw handles.refuse("the chunk shape of '\(name)'") }
         result.chunkRows = Int(chunk[0])
+        if let columns, Int(chunk[1]) < columns { result.chunkColumns = Int(chunk[1]) }
         result.chunks = try places(of: dataset, space: space, in: result)
         return result
     }
@@ -421,9 +476,11 @@ private struct HDF5Walk {
     private func places(of dataset: hid_t, space: hid_t, in array: ArrayLayout) throws
         -> [ChunkPlace]
     {
-        let expected = (array.rows + array.chunkRows - 1) / array.chunkRows
+        let across = array.chunksAcross
+        let (expected, overflow) = ((array.rows + array.chunkRows - 1) / array.chunkRows)
+            .multipliedReportingOverflow(by: across)
         // The search is quadratic, and no array of ours has more chunks than this.
-        guard expected <= 16_384 else { throw handles.refuse("\(expected) chunks") }
+        guard !overflow, expected <= 16_384 else { throw handles.refuse("\(expected) chunks") }
         var count: hsize_t = 0
         try handles.check(H5Dget_num_chunks(dataset, space, &count), array.name)
         guard count == hsize_t(expected) else {
@@ -433,7 +490,8 @@ private struct HDF5Walk {
             )
         }
         let checksums = try checksums(of: dataset, name: array.name, count: expected)
-        let rawSize = array.chunkRows * array.rowBytes
+        let rawSize = array.chunkBytes
+        let columns = hsize_t(array.chunkColumns ?? array.columns ?? 1)
         var result = [ChunkPlace?](repeating: nil, count: expected)
         for i in 0..<count {
             var offset = [hsize_t](repeating: 0, count: 2)
@@ -444,9 +502,16 @@ private struct HDF5Walk {
                 H5Dget_chunk_info(dataset, space, i, &offset, &mask, &address, &size),
                 array.name
             )
-            let ordinal = offset[0] / hsize_t(array.chunkRows)
+            let place = offset[0] / hsize_t(array.chunkRows)
+            let part = offset[1] / columns
             let isRaw = mask != 0
-            guard ordinal < count, offset[0] % hsize_t(array.chunkRows) == 0, offset[1] == 0,
+            guard place < count, part < hsize_t(across), offset[1] % columns == 0,
+                offset[0] % hsize_t(array.chunkRows) == 0
+            else {
+                throw CacheError.corrupt(handles.path, "a chunk of '\(array.name)' is out of place")
+            }
+            let ordinal = place * hsize_t(across) + part
+            guard ordinal < count,
                 result[Int(ordinal)] == nil, size > 0, size <= hsize_t(rawSize),
                 !isRaw || size == hsize_t(rawSize), mask <= 1,
                 address <= haddr_t(fileBytes), size <= haddr_t(fileBytes) - address

@@ -21,23 +21,27 @@ public final class ShardReader: @unchecked Sendable {
 
     private let file: VerifiedFile
     private let lock = NSLock()
+    let description: CacheDescription
     private let readers: [String: ArrayReader]
     private let textOffsets: [Int]
     private let tokenOffsets: [Int]
     private let rowOffsets: [Int]
     private let supervised: [UInt32]
-    private let topK: Int
-    private let vocabularySize: Int
 
     /// Opens a shard: checks its hash, walks its structure, reads its small arrays.
     init(file: VerifiedFile, index: Int, description: CacheDescription, entry: ShardEntry?) throws {
         self.file = file
         path = file.path
-        topK = description.topK
-        vocabularySize = description.teacher.vocabularySize
+        self.description = description
         let path = file.path
-        let rowsLimit = entry.map { max($0.rows, $0.tokens, $0.records + 1) } ?? (1 << 32)
-        let widest = max(description.teacher.hiddenSize, description.topK, 16)
+        let rowsLimit = entry.map { max($0.rows, $0.tokens, $0.records) + 1 } ?? (1 << 32)
+        let signals = description.signals
+        let widest = max(
+            description.teacher.hiddenSize,
+            description.topK,
+            signals.samples,
+            signals.fullLogits == nil ? 16 : description.teacher.vocabularySize
+        )
         let (elements, overflow) = rowsLimit.multipliedReportingOverflow(by: widest)
         let textLimit = entry?.file.arrays[ShardFormat.textBytes]?.raw ?? (1 << 40)
         let listing = try file.list(limit: max(overflow ? Int.max : elements, textLimit, 4096))
@@ -49,14 +53,14 @@ public final class ShardReader: @unchecked Sendable {
             )
         }
         var readers: [String: ArrayReader] = [:]
-        let arrays = ShardFormat.arrays(
-            hiddenSize: description.teacher.hiddenSize,
-            topK: description.topK
-        )
-        for (name, type, columns) in arrays {
-            guard let layout = listing.arrays[name], layout.type == type, layout.columns == columns
-            else { throw CacheError.corrupt(path, "'\(name)' is missing, or of another shape") }
-            readers[name] = ArrayReader(
+        let arrays = ShardFormat.arrays(description)
+        for array in arrays {
+            guard let layout = listing.arrays[array.name], layout.type == array.type,
+                layout.columns == array.columns
+            else {
+                throw CacheError.corrupt(path, "'\(array.name)' is missing, or of another shape")
+            }
+            readers[array.name] = ArrayReader(
                 layout: layout,
                 descriptor: file.descriptor,
                 path: path,
@@ -95,27 +99,32 @@ public final class ShardReader: @unchecked Sendable {
             count: count + 1
         )
         rowOffsets = try offsets(ShardFormat.rowOffsets, of: ShardFormat.hidden, count: count + 1)
-        supervised = try reader(ShardFormat.supervised).allIntegers()
+        let supervised: [UInt32] = try reader(ShardFormat.supervised).allIntegers()
+        self.supervised = supervised
         let idBytes: [UInt8] = try reader(ShardFormat.exampleID).allIntegers()
         let splitNumbers: [UInt8] = try reader(ShardFormat.split).allIntegers()
         guard supervised.count == 2 * count, idBytes.count == 16 * count,
             splitNumbers.allSatisfy({ Int($0) < header.splits.count })
         else { throw CacheError.corrupt(path, "the arrays have not one row for each example") }
-        if description.topK > 0 {
-            for name in [ShardFormat.topKIDs, ShardFormat.topKLogProbs, ShardFormat.logPartition] {
-                guard try reader(name).layout.rows == rowOffsets[count] else {
-                    throw CacheError.corrupt(path, "'\(name)' has not as many rows as 'hidden'")
-                }
+        let rows = rowOffsets[count]
+        for array in arrays where array.isByRow {
+            guard try reader(array.name).layout.rows == rows else {
+                throw CacheError.corrupt(path, "'\(array.name)' has not \(rows) rows")
             }
         }
+        try Self.checkSignals(readers, rows: rows, description, path: path)
         splits = splitNumbers.map { header.splits[Int($0)] }
         ids = (0..<count).map { Self.hex(idBytes[16 * $0..<16 * $0 + 16]) }
         lengths = zip(tokenOffsets, tokenOffsets.dropFirst()).map { $1 - $0 }
-        rowCounts = zip(rowOffsets, rowOffsets.dropFirst()).map { $1 - $0 }
+        rowCounts = stride(from: 0, to: 2 * count, by: 2).map {
+            Int(supervised[$0 + 1]) - Int(supervised[$0])
+        }
         for i in 0..<count {
-            let first = Int(supervised[2 * i])
             let end = Int(supervised[2 * i + 1])
-            guard first <= end, end - first == rowCounts[i], first == end || end < lengths[i] else {
+            let expected = signals.positions == .all ? lengths[i] : rowCounts[i]
+            guard rowCounts[i] >= 0, rowOffsets[i + 1] - rowOffsets[i] == expected,
+                rowCounts[i] == 0 || end < lengths[i]
+            else {
                 throw CacheError.corrupt(path, "the supervised range of record \(i) does not fit")
             }
         }
@@ -123,13 +132,21 @@ public final class ShardReader: @unchecked Sendable {
 
     /// Record `i`, without the parts not asked for.
     ///
+    /// Its rows are those of the supervised positions unless `extra` asks for all.
     /// - Throws: `CacheError.corrupt` naming array and chunk when a checksum does not agree, or the
-    ///   record when it has a token id that the teacher's vocabulary has not.
-    public func record(_ i: Int, hidden: Bool = true, logits: Bool = true) throws -> CacheRecord {
+    ///   record when it has a token id that the teacher's vocabulary has not; `CacheError.missing`
+    ///   naming a signal of `extra` that the cache does not have.
+    public func record(
+        _ i: Int,
+        hidden: Bool = true,
+        logits: Bool = true,
+        extra: ExtraSignals = ExtraSignals()
+    ) throws -> CacheRecord {
         precondition((0..<recordCount).contains(i), "record \(i) of \(recordCount)")
+        try description.require(extra, path: path)
         lock.lock()
         defer { lock.unlock() }
-        let rows = rowOffsets[i]..<rowOffsets[i + 1]
+        let stored = rowOffsets[i]..<rowOffsets[i + 1]
         let first = Int(supervised[2 * i])
         var record = CacheRecord(
             id: ids[i],
@@ -140,22 +157,42 @@ public final class ShardReader: @unchecked Sendable {
             tokenIDs: try reader(ShardFormat.tokenIDs).integers(
                 rows: tokenOffsets[i]..<tokenOffsets[i + 1]
             ),
-            supervised: first..<first + rows.count,
+            supervised: first..<first + rowCounts[i],
             hidden: []
         )
         try requireTokens(record.tokenIDs, record: i)
-        if hidden { record.hidden = try reader(ShardFormat.hidden).floats(rows: rows) }
-        if logits && topK > 0 {
+        var rows = stored
+        if extra.allPositions {
+            record.positions = 0..<record.tokenIDs.count
+        } else if description.signals.positions == .all {
+            rows = stored.lowerBound + first..<stored.lowerBound + first + rowCounts[i]
+        }
+        if hidden { record.hidden = try self.hidden(ShardFormat.hidden, rows: rows, record: i) }
+        if logits && description.topK > 0 {
             record.topKIDs = try reader(ShardFormat.topKIDs).integers(rows: rows)
             try requireTokens(record.topKIDs, record: i)
-            record.topKLogProbs = try reader(ShardFormat.topKLogProbs).floats(rows: rows)
-            record.logPartition = try reader(ShardFormat.logPartition).floats(rows: rows)
+            record.topKLogProbs = try floats(ShardFormat.topKLogProbs, rows: rows, record: i)
+        }
+        if logits && description.hasLogits {
+            record.logPartition = try floats(ShardFormat.logPartition, rows: rows, record: i)
+        }
+        for layer in extra.hiddenLayers {
+            record.layers[layer] = try self.hidden(
+                ShardFormat.layer(layer),
+                rows: rows,
+                record: i
+            )
+        }
+        if extra.samples { record.samples = try samples(rows: rows, record: i) }
+        if extra.fullLogits {
+            record.fullLogProbs = try floats(ShardFormat.fullLogProbs, rows: rows, record: i)
         }
         return record
     }
 
     /// Ids index rows of the teacher's tables, and a stranger's file may hold any.
     private func requireTokens(_ ids: [UInt32], record: Int) throws {
+        let vocabularySize = description.teacher.vocabularySize
         guard let bad = ids.first(where: { Int($0) >= vocabularySize }) else { return }
         throw CacheError.corrupt(
             path,
@@ -173,7 +210,7 @@ public final class ShardReader: @unchecked Sendable {
         return text
     }
 
-    private func reader(_ name: String) throws -> ArrayReader {
+    func reader(_ name: String) throws -> ArrayReader {
         guard let reader = readers[name] else { throw CacheError.corrupt(path, "no '\(name)'") }
         return reader
     }

@@ -3,7 +3,8 @@ import Foundation
 
 /// Collects the records of one shard; nothing is on the disk before `finish`.
 ///
-/// Memory: the packed shard, and a second time while it is written. One thread at a time.
+/// Chunks are packed as they fill, so what is raw in memory is a few chunks of each array.
+/// Memory: the packed shard. One thread at a time.
 public final class ShardWriter {
     private let writer: CacheWriter
     private let index: Int
@@ -18,21 +19,28 @@ public final class ShardWriter {
     private var rows = 0
     private var tokens = 0
     private var textEnd = 0
+    private var int8: [String: Int8Rows] = [:]
+    private var samplesEnd = 0
+    private var fullRows = 0
 
     init(writer: CacheWriter, index: Int, expectedRecords: Int) {
         self.writer = writer
         self.index = index
         self.expectedRecords = expectedRecords
         path = writer.directory.appendingPathComponent(CacheLayout.shardPath(index)).path
-        let description = writer.description
-        for (name, type, columns) in ShardFormat.arrays(
-            hiddenSize: description.teacher.hiddenSize,
-            topK: description.topK
-        ) {
-            names.append(name)
-            builders[name] = ArrayBuilder(name, type, columns: columns)
+        for array in ShardFormat.arrays(writer.description) {
+            names.append(array.name)
+            builders[array.name] = ArrayBuilder(
+                array.name,
+                array.type,
+                columns: array.columns,
+                splitsRows: array.name == ShardFormat.fullLogProbs
+            )
         }
-        for name in [ShardFormat.textOffsets, ShardFormat.tokenOffsets, ShardFormat.rowOffsets] {
+        for name in [
+            ShardFormat.textOffsets, ShardFormat.tokenOffsets, ShardFormat.rowOffsets,
+            ShardFormat.sampleOffsets,
+        ] {
             builders[name]?.append([UInt64(0)])
         }
     }
@@ -61,12 +69,72 @@ public final class ShardWriter {
         let range = record.supervised
         add(ShardFormat.supervised, [UInt32(range.lowerBound), UInt32(range.upperBound)])
         add(ShardFormat.rowOffsets, [UInt64(rows)])
-        add(ShardFormat.hidden, halves(record.hidden, ck_to_bf16))
-        if writer.description.topK > 0 {
-            add(ShardFormat.topKIDs, record.topKIDs)
-            add(ShardFormat.topKLogProbs, halves(record.topKLogProbs, ck_f32_to_f16))
-            add(ShardFormat.logPartition, record.logPartition)
+        try addSignals(record)
+    }
+
+    private func addSignals(_ record: CacheRecord) throws {
+        addHidden(ShardFormat.hidden, record.hidden)
+        for (layer, values) in record.layers { addHidden(ShardFormat.layer(layer), values) }
+        add(ShardFormat.topKIDs, record.topKIDs)
+        add(ShardFormat.topKLogProbs, halves(record.topKLogProbs, ck_f32_to_f16))
+        add(ShardFormat.logPartition, record.logPartition)
+        add(
+            ShardFormat.sampleOffsets,
+            record.samples.offsets.dropFirst().map { UInt64(samplesEnd + $0) }
+        )
+        samplesEnd += record.samples.ids.count
+        add(ShardFormat.sampleIDs, record.samples.ids)
+        add(ShardFormat.sampleCounts, record.samples.counts)
+        let vocabulary = writer.description.teacher.vocabularySize
+        try record.fullLogProbs.withUnsafeBufferPointer { values in
+            for start in stride(from: 0, to: values.count, by: vocabulary) {
+                try appendFullLogits(
+                    UnsafeBufferPointer(rebasing: values[start..<start + vocabulary])
+                )
+            }
         }
+    }
+
+    /// Adds one row (V) of log-probabilities at temperature 1.
+    ///
+    /// All rows of all records are given in order, before or after the records they belong to: so
+    /// that nobody has to hold rows x V numbers. A record with `fullLogProbs` of its own gives them
+    /// itself.
+    /// - Throws: `CacheError.mismatch` when the cache has no such rows or a number is not finite in
+    ///   the stored type.
+    public func appendFullLogits(_ row: UnsafeBufferPointer<Float>) throws {
+        guard isOpen else { throw closed() }
+        let vocabulary = writer.description.teacher.vocabularySize
+        guard let type = writer.description.signals.fullLogits, row.count == vocabulary,
+            let values = row.baseAddress
+        else { throw misfit("a row of \(row.count) log-probabilities of \(vocabulary)") }
+        // The largest numbers of the two types.
+        let limit = type == .f16 ? 65_504 : Float(bitPattern: 0x7F7F_0000)
+        guard ck_count_nonfinite(values, row.count) == 0, (row.min() ?? 0) >= -limit else {
+            throw misfit("a log-probability of row \(fullRows) is not finite as \(type.rawValue)")
+        }
+        let convert = type == .f16 ? ck_f32_to_f16 : ck_to_bf16
+        add(ShardFormat.fullLogProbs, halves(row, convert))
+        fullRows += 1
+    }
+
+    private func addHidden(_ name: String, _ values: [Float]) {
+        switch writer.description.signals.hiddenType {
+        case .bf16: add(name, halves(values, ck_to_bf16))
+        case .f16: add(name, halves(values, ck_f32_to_f16))
+        case .f32: add(name, values)
+        case .int8:
+            let width = writer.description.teacher.hiddenSize
+            for group in int8[name, default: Int8Rows(width: width)].append(values) {
+                add(name, group)
+            }
+        }
+    }
+
+    private func add(_ name: String, _ group: Int8Rows.Group) {
+        add(name, group.values)
+        add(ShardFormat.channelScale(name), group.channelScales)
+        add(ShardFormat.rowScale(name), group.rowScales)
     }
 
     /// Writes the shard, reads it back, gives it its name and enters it in the journal.
@@ -76,15 +144,17 @@ public final class ShardWriter {
         guard isOpen else { throw closed() }
         isOpen = false
         guard records == expectedRecords else {
-            throw CacheError(
-                .mismatch,
-                path: path,
-                "\(records) records, but \(expectedRecords) were planned",
-                remedy: "This is a fault of the extractor."
-            )
+            throw misfit("\(records) records, but \(expectedRecords) were planned")
         }
+        if writer.description.signals.fullLogits != nil, fullRows != rows {
+            throw misfit("\(fullRows) rows of full logits, but \(rows) rows in all")
+        }
+        for name in int8.keys.sorted() {
+            if let group = int8[name]?.finish() { add(name, group) }
+        }
+        int8 = [:]
         let header = ShardFormat.Header(
-            format: CacheDescription.currentFormatVersion,
+            format: writer.description.formatVersion,
             kind: "shard",
             shard: index,
             splits: splitNames
@@ -117,23 +187,30 @@ public final class ShardWriter {
     public func abandon() {
         isOpen = false
         builders = [:]
+        int8 = [:]
     }
 
     private func add<T: BitwiseCopyable>(_ name: String, _ values: [T]) {
         builders[name]?.append(values)
     }
 
-    private func halves(
-        _ values: [Float],
-        _ convert: (UnsafePointer<Float>, UnsafeMutablePointer<UInt16>, Int) -> Void
-    ) -> [UInt16] {
+    private typealias Conversion = (UnsafePointer<Float>, UnsafeMutablePointer<UInt16>, Int) -> Void
+
+    private func halves(_ values: [Float], _ convert: Conversion) -> [UInt16] {
+        values.withUnsafeBufferPointer { halves($0, convert) }
+    }
+
+    private func halves(_ values: UnsafeBufferPointer<Float>, _ convert: Conversion) -> [UInt16] {
         [UInt16](unsafeUninitializedCapacity: values.count) { out, count in
-            values.withUnsafeBufferPointer { x in
-                guard let from = x.baseAddress, let to = out.baseAddress else { return }
-                convert(from, to, x.count)
+            if let from = values.baseAddress, let to = out.baseAddress {
+                convert(from, to, values.count)
             }
             count = values.count
         }
+    }
+
+    private func misfit(_ what: String) -> CacheError {
+        CacheError(.mismatch, path: path, what, remedy: "This is a fault of the extractor.")
     }
 
     private func number(ofSplit name: String) throws -> UInt8 {

@@ -1,23 +1,27 @@
 import Foundation
 
 /// What a student needs of the teacher besides the hidden states.
-public struct TeacherTables: Sendable, Equatable {
-    /// (V, D) row-major f32: logits are `head` times the hidden state, times `logitScale`.
-    public var head: [Float]
+public struct TeacherTables {
+    /// Writes some rows of a table as f32, row-major, to a buffer with room for exactly them.
+    public typealias Rows = (Range<Int>, UnsafeMutableBufferPointer<Float>) throws -> Void
+
+    /// (V, D): logits are `head` times the hidden state, times `logitScale`.
+    public var head: Rows
     /// Ids whose embedding rows are kept, sorted, none twice.
     public var embeddingIDs: [UInt32]
-    /// (n, D) row-major f32 rows of those ids.
-    public var embedding: [Float]
+    /// (n, D): rows of those ids.
+    public var embedding: Rows
     /// The tokenizer's files by name.
     public var tokenizerFiles: [String: Data]
     /// Factor of every logit.
     public var logitScale: Float
 
-    /// Tables of these parts; shapes are checked when they are written.
+    /// Tables of which rows are asked for, in order, while they are written; neither is ever in memory
+    /// as a whole.
     public init(
-        head: [Float],
+        head: @escaping Rows,
         embeddingIDs: [UInt32],
-        embedding: [Float],
+        embedding: @escaping Rows,
         tokenizerFiles: [String: Data],
         logitScale: Float = 1
     ) {
@@ -26,6 +30,25 @@ public struct TeacherTables: Sendable, Equatable {
         self.embedding = embedding
         self.tokenizerFiles = tokenizerFiles
         self.logitScale = logitScale
+    }
+
+    /// Rows of a table in memory, (n, `width`) row-major.
+    public static func rows(of values: [Float], width: Int) -> Rows {
+        { range, target in
+            guard range.upperBound * width <= values.count else {
+                throw CacheError(
+                    .mismatch,
+                    path: CacheLayout.teacher,
+                    "a table of \(values.count) values has no rows \(range) of \(width)",
+                    remedy: "This is a fault of the extractor."
+                )
+            }
+            for (index, value) in values[(range.lowerBound * width)..<(range.upperBound * width)]
+                .enumerated()
+            {
+                target[index] = value
+            }
+        }
     }
 }
 
@@ -61,22 +84,21 @@ enum TeacherFormat {
         }
         let width = description.teacher.hiddenSize
         let vocabulary = description.teacher.vocabularySize
-        guard tables.head.count == vocabulary * width else {
-            throw refuse("the head has \(tables.head.count) values, not \(vocabulary) x \(width)")
-        }
         let ids = tables.embeddingIDs
-        guard tables.embedding.count == ids.count * width,
-            zip(ids, ids.dropFirst()).allSatisfy({ $0 < $1 }),
+        guard zip(ids, ids.dropFirst()).allSatisfy({ $0 < $1 }),
             ids.last.map({ $0 < UInt32(clamping: vocabulary) }) ?? true
-        else { throw refuse("embedding ids are not sorted, or not one for each row") }
+        else { throw refuse("embedding ids are not sorted, or beyond the vocabulary") }
         let names = tables.tokenizerFiles.keys.sorted()
         guard names.allSatisfy(isPlain) else { throw refuse("a tokenizer file's name is odd") }
-        var head = ArrayBuilder(Self.head, .f32, columns: width, expectedRows: vocabulary)
-        head.append(tables.head)
+        func table(_ name: String, _ count: Int, _ rows: @escaping TeacherTables.Rows)
+            -> StoredArray
+        {
+            .streamed(name, .f32, columns: width, rows: count) { range, target in
+                try rows(range, target.bindMemory(to: Float.self))
+            }
+        }
         var idArray = ArrayBuilder(embeddingIDs, .u32)
         idArray.append(ids)
-        var rows = ArrayBuilder(embeddingRows, .f32, columns: width, expectedRows: ids.count)
-        rows.append(tables.embedding)
         var bytes = ArrayBuilder(tokenizerBytes, .u8)
         var offsets = ArrayBuilder(tokenizerOffsets, .u64)
         var end = 0
@@ -88,7 +110,7 @@ enum TeacherFormat {
             offsets.append([UInt64(end)])
         }
         let header = Header(
-            format: CacheDescription.currentFormatVersion,
+            format: description.formatVersion,
             kind: "teacher",
             logitScale: tables.logitScale,
             hidden: "after_final_norm",
@@ -96,7 +118,11 @@ enum TeacherFormat {
         )
         let text = String(decoding: try canonicalJSON(header, lines: false), as: UTF8.self)
         return (
-            [head.finish(), idArray.finish(), rows.finish(), bytes.finish(), offsets.finish()], text
+            [
+                table(Self.head, vocabulary, tables.head), idArray.finish(),
+                table(embeddingRows, ids.count, tables.embedding), bytes.finish(),
+                offsets.finish(),
+            ], text
         )
     }
 }

@@ -1,4 +1,5 @@
 import Cache
+import Foundation
 import Tensors
 
 /// What a cache keeps of its teacher, in memory: no weight file of the teacher is ever opened.
@@ -17,6 +18,14 @@ public struct CachedTeacher {
         needsHead: Bool = true,
         needsEmbedding: Bool = true
     ) throws {
+        if let cap = reader.manifest.description.teacher.logitSoftCap {
+            throw CacheError(
+                .unsupported,
+                path: reader.directory.path,
+                "the teacher caps its logits at \(cap), which distilling does not apply yet",
+                remedy: "Use a teacher without final_logit_softcapping."
+            )
+        }
         hiddenSize = reader.manifest.description.teacher.hiddenSize
         guard needsHead else {
             head = HeadProduct(frozen: Matrix(zeros: 0, hiddenSize), compute: .f32)

@@ -5,19 +5,31 @@ import Tensors
 import Tokenizers
 
 extension Extraction {
+    /// Adds the examples of a block to a shard, with the states of their rows end to end.
     func append(
         _ part: ArraySlice<TokenizedExample>,
-        _ hidden: Matrix,
+        _ states: TeacherStates,
         _ teacher: LayerwiseTeacher,
         to output: ShardWriter
     ) throws {
-        let k = settings.topK
-        let top = TopLogProbabilities(hidden, k: k, head: teacher.head)
+        let k = settings.storedTopK
+        let positions = part.map { $0.rows(settings.positions) }
+        let logits = try LogitSignals(
+            states.final,
+            k: k,
+            signals: settings.signals,
+            keys: zip(part, positions).flatMap { example, positions in
+                positions.map { LogitSignals.RowKey(id: example.example.id, position: $0) }
+            },
+            head: teacher.head,
+            full: output.appendFullLogits
+        )
         var row = 0
-        for example in part {
-            let rows = row..<(row + example.supervised.count)
+        for (example, positions) in zip(part, positions) {
+            let rows = row..<(row + positions.count)
             row = rows.upperBound
             let entries = (rows.lowerBound * k)..<(rows.upperBound * k)
+            let hasLogits = !logits.logPartitions.isEmpty
             try output.append(
                 CacheRecord(
                     id: example.example.id,
@@ -27,10 +39,14 @@ extension Extraction {
                     input: example.example.input,
                     tokenIDs: example.tokenIDs,
                     supervised: example.supervised,
-                    hidden: hidden.slice(rows: rows).values,
-                    topKIDs: Array(top.ids[entries]),
-                    topKLogProbs: Array(top.logProbabilities[entries]),
-                    logPartition: Array(top.logPartitions[rows])
+                    positions: positions,
+                    hidden: states.final.slice(rows: rows).values,
+                    layers: states.layers.mapValues { $0.slice(rows: rows).values },
+                    topKIDs: Array(logits.ids[entries]),
+                    topKLogProbs: Array(logits.logProbabilities[entries]),
+                    logPartition: hasLogits ? Array(logits.logPartitions[rows]) : [],
+                    samples: settings.signals.samples > 0
+                        ? logits.samples.slice(rows: rows) : SampledTokens()
                 )
             )
         }
@@ -38,13 +54,7 @@ extension Extraction {
 
     /// The head, the embedding rows of every input and label token, and the tokenizer's files.
     func tables(_ teacher: LayerwiseTeacher) throws -> TeacherTables {
-        var occurring: Set<UInt32> = []
-        for example in examples {
-            // A position's label is the token after it.
-            let used = example.supervised.lowerBound...example.supervised.upperBound
-            occurring.formUnion(example.tokenIDs[used])
-        }
-        let ids = occurring.sorted()
+        let ids = labelledTokens
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
             "retort-tokenizer-\(UUID().uuidString)"
         )
@@ -55,10 +65,28 @@ extension Extraction {
             files[name] = try Data(contentsOf: folder.appendingPathComponent(name))
         }
         return TeacherTables(
-            head: teacher.head.weight.value.values,
+            head: { rows, target in
+                guard let start = target.baseAddress else { return }
+                try teacher.head.table.read(rows: rows, into: start)
+            },
             embeddingIDs: ids,
-            embedding: teacher.embeddingRows(ids).values,
+            embedding: { rows, target in
+                guard let start = target.baseAddress else { return }
+                let values = try teacher.embeddingRows(Array(ids[rows]))
+                start.update(from: values.base, count: values.count)
+            },
             tokenizerFiles: files
         )
+    }
+
+    /// Every input and label token of a supervised position, sorted, none twice.
+    var labelledTokens: [UInt32] {
+        var occurring: Set<UInt32> = []
+        for example in examples {
+            // A position's label is the token after it.
+            let used = example.supervised.lowerBound...example.supervised.upperBound
+            occurring.formUnion(example.tokenIDs[used])
+        }
+        return occurring.sorted()
     }
 }

@@ -13,8 +13,9 @@ extension Extraction {
                 architecture: c.modelType,
                 hiddenSize: c.hiddenSize,
                 vocabularySize: c.vocabularySize,
-                weightsSHA256: try weightsFingerprint(checkpoint.url),
-                computeType: settings.compute.available.rawValue
+                weightsSHA256: try weightsFingerprint(checkpoint),
+                computeType: settings.compute.available.rawValue,
+                logitSoftCap: c.logitSoftCap
             ),
             tokenizer: .init(fingerprint: tokenizer.fingerprint, eos: Int(endOfSequence)),
             template: settings.template,
@@ -29,8 +30,9 @@ extension Extraction {
             ),
             maxPromptLength: settings.maxPromptLength,
             maxLength: settings.maxLength,
-            topK: settings.topK,
-            shardPlan: plan.shards.map(\.count)
+            topK: settings.storedTopK,
+            shardPlan: plan.shards.map(\.count),
+            signals: settings.signals
         )
     }
 
@@ -38,7 +40,7 @@ extension Extraction {
     ///
     /// - Parameters:
     ///   - worker: Which of several processes this is; nil for one that does everything.
-    ///   - progress: Called after every layer of a block.
+    ///   - progress: Called after every layer of a group of examples.
     ///   - shouldStop: Asked as often; true ends the run with the finished shards kept.
     /// - Throws: `CacheError` when the cache belongs to other settings or the disk is full,
     ///   `ExtractError` of kind stopped.
@@ -65,7 +67,7 @@ extension Extraction {
             claimTimeout: settings.claimTimeout
         )
         defer { writer.removeDeadClaims() }
-        let forecast = forecast()
+        let forecast = try forecast()
         let counts = [
             "examples": examples.count, "tokens": forecast.tokens, "rows": forecast.rows,
             "prompts_cut": forecast.promptsCut, "examples_cut": forecast.examplesCut,
@@ -96,7 +98,16 @@ extension Extraction {
         let order = WorkerOrder(shards: plan.shards.count, worker: worker)
         var loaded: LayerwiseTeacher?
         func teacher() throws -> LayerwiseTeacher {
-            let teacher = try loaded ?? LayerwiseTeacher(checkpoint, compute: settings.compute)
+            if let loaded { return loaded }
+            let memory = try memoryPlan()
+            try memory.check()
+            let teacher = try LayerwiseTeacher(
+                checkpoint,
+                compute: settings.compute,
+                memory: memory,
+                scratch: settings.scratch ?? settings.output,
+                signals: settings.signals
+            )
             loaded = teacher
             return teacher
         }
@@ -132,17 +143,13 @@ extension Extraction {
         let output = try writer.beginShard(shard, expectedRecords: plan.shards[shard].count)
         do {
             for block in plan.blocks(ofShard: shard) {
-                let part = examples[block]
-                let share = Double(part.reduce(0) { $0 + $1.tokenIDs.count }) / Double(layers)
-                let hidden = try teacher.hiddenStates(
-                    part.map(\.tokenIDs),
-                    rows: part.map(\.supervised)
-                ) { _ in
-                    meter.tokensHere += share
+                try teacher.run(examples, groups: block) { _, group, _ in
+                    meter.tokensHere += Double(plan.tokens(group)) / Double(layers)
                     progress(meter.progress)
                     if shouldStop() { throw stopped(meter.shardsDone) }
+                } finish: { group, states in
+                    try append(examples[group], states, teacher, to: output)
                 }
-                try append(part, hidden, teacher, to: output)
             }
             // Who was taken for dead, as after a night asleep, leaves the shard to its new holder.
             guard claim.isHeld else { return output.abandon() }

@@ -72,7 +72,16 @@ public final class Extraction {
                 remedy: "tokenizer and weights do not belong together"
             )
         }
-        guard settings.topK <= checkpoint.configuration.vocabularySize else {
+        let layers = checkpoint.configuration.layerCount
+        if let layer = settings.hiddenLayers.first(where: { $0 >= layers }) {
+            throw ExtractError(
+                .badSetting,
+                "extract.hidden_layers",
+                "\(layer) is not a layer beside the final one of \(layers) blocks",
+                remedy: "Give 0 (the embedding) to \(layers - 1); the final state is always stored"
+            )
+        }
+        guard settings.storedTopK <= checkpoint.configuration.vocabularySize else {
             throw ExtractError(
                 .badSetting,
                 "extract.top_k",
@@ -113,7 +122,10 @@ public final class Extraction {
         endOfSequence = end
         plan = ExtractionPlan(
             examples,
-            hiddenSize: checkpoint.configuration.hiddenSize,
+            rowBytes: settings.rowBytes(
+                hiddenSize: checkpoint.configuration.hiddenSize,
+                vocabularySize: checkpoint.configuration.vocabularySize
+            ),
             settings: settings
         )
     }

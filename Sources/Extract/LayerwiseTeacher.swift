@@ -1,3 +1,5 @@
+import CKernels
+import Cache
 import Foundation
 import Models
 import Tensors
@@ -7,94 +9,193 @@ import Tensors
 /// A block of tokens goes through a layer as a whole before the next layer is loaded, so a teacher
 /// larger than memory costs its weights once a block, not once a batch.
 final class LayerwiseTeacher {
-    /// Sequences of a block are pushed through a layer in groups of about this many tokens, so that
-    /// activations stay small however large the block.
-    private static let groupTokens = 2_048
-
     let checkpoint: Checkpoint
     let compute: ComputeType
     private let architecture: any Architecture
-    private let embedding: Parameter
+    private let embedding: TeacherTable
     private let positions: Parameter?
     private let finalNorm: FinalNorm
+    private let scratch: String?
+    private let signals: CacheSignals
     /// What makes logits of hidden states.
     let head: TeacherHead
 
-    init(_ checkpoint: Checkpoint, compute: ComputeType) throws {
+    /// Reads the final norm, learned positions, and the head when `memory` has room for it.
+    ///
+    /// - Parameters:
+    ///   - memory: What may be resident.
+    ///   - scratch: The directory of scratch files, should the plan need them.
+    ///   - signals: Which layers and positions are wanted.
+    init(
+        _ checkpoint: Checkpoint,
+        compute: ComputeType,
+        memory: MemoryPlan,
+        scratch: String,
+        signals: CacheSignals = CacheSignals()
+    ) throws {
+        self.signals = signals
         self.checkpoint = checkpoint
         self.compute = compute
-        architecture = checkpoint.architecture
-        embedding = try architecture.tokenEmbedding(from: checkpoint)
+        let architecture = checkpoint.architecture
+        self.architecture = architecture
+        embedding = try TeacherTable(checkpoint) { try architecture.tokenEmbedding(from: $0) }
         positions = try architecture.positionEmbedding(from: checkpoint)
         finalNorm = try architecture.finalNorm(from: checkpoint)
-        head = TeacherHead(
-            checkpoint.configuration.tiesEmbeddings
-                ? embedding : try architecture.head(from: checkpoint),
-            compute: compute
+        head = try TeacherHead(checkpoint, compute: compute, isResident: memory.keepsHead)
+        self.scratch = memory.usesScratchFile ? scratch : nil
+    }
+
+    /// The embedding rows of the given tokens, (n, D); sorted, none twice.
+    func embeddingRows(_ tokens: [UInt32]) throws -> Matrix {
+        try embedding.gather(tokens)
+    }
+
+    /// Pushes a block of examples through all layers and hands out their final hidden states.
+    ///
+    /// - Parameters:
+    ///   - examples: All examples of the extraction.
+    ///   - groups: Index ranges of those that go through a layer together, one after the other.
+    ///   - layerDone: Called after each group and layer with the states (tokens, D) behind that layer;
+    ///     throws to stop.
+    ///   - finish: Called for each group with the states of its wanted rows, end to end.
+    /// - Throws: `ModelError`, `CacheError` of the scratch file, `ExtractError` naming the example whose
+    ///   states are not finite, and what the closures throw.
+    func run(
+        _ examples: [TokenizedExample],
+        groups: [Range<Int>],
+        layerDone: (_ layer: Int, _ group: Range<Int>, _ states: Matrix) throws -> Void,
+        finish: (_ group: Range<Int>, _ states: TeacherStates) throws -> Void
+    ) throws {
+        let counts = groups.map { examples[$0].reduce(0) { $0 + $1.tokenIDs.count } }
+        let starts = counts.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1) }
+        func room() throws -> Activations {
+            try Activations(
+                tokens: starts[groups.count],
+                width: checkpoint.configuration.hiddenSize,
+                scratchIn: scratch
+            )
+        }
+        let activations = try room()
+        var kept: [Int: Activations] = [:]
+        for layer in signals.hiddenLayers { kept[layer] = try room() }
+        for layer in 0..<checkpoint.configuration.layerCount {
+            let block = try loadLayer(layer)
+            for (index, group) in groups.enumerated() {
+                let rows = starts[index]..<starts[index + 1]
+                let batch = VarlenBatch(examples[group].map(\.tokenIDs))
+                let x: Matrix
+                if layer == 0 {
+                    x = activations.new(rows: rows)
+                    x.assign(try embed(batch))
+                    try kept[0]?.keep(x, rows: rows)
+                } else {
+                    x = try activations.load(rows: rows)
+                }
+                block.forward(x, BlockContext(batch))
+                try activations.store(x, rows: rows)
+                try kept[layer + 1]?.keep(x, rows: rows)
+                try layerDone(layer, group, x)
+            }
+        }
+        releaseFreeMemory()
+        for (index, group) in groups.enumerated() {
+            let rows = starts[index]..<starts[index + 1]
+            let final = finalStates(try activations.load(rows: rows), examples[group])
+            try check(final, examples[group])
+            var states = TeacherStates(final: final)
+            for (layer, activations) in kept {
+                states.layers[layer] = gather(try activations.load(rows: rows), examples[group])
+            }
+            try finish(group, states)
+        }
+    }
+
+    /// A layer with its weights ready for products.
+    func loadLayer(_ index: Int) throws -> any TransformerBlock {
+        releaseFreeMemory()
+        let block = try architecture.block(index, from: checkpoint)
+        block.pack(compute)
+        return block
+    }
+
+    /// What enters the first layer, (T, D): only the rows of tokens that occur are read.
+    func embed(_ batch: VarlenBatch) throws -> Matrix {
+        let ids = Set(batch.tokens).sorted()
+        let rows = try embedding.gather(ids)
+        var places: [UInt32: UInt32] = [:]
+        for (place, id) in ids.enumerated() { places[id] = UInt32(place) }
+        var start = 0
+        let renamed = batch.offsets.dropFirst().map { end in
+            defer { start = end }
+            return batch.tokens[start..<end].map { places[$0] ?? 0 }
+        }
+        return Models.embed(
+            VarlenBatch(renamed),
+            Parameter(name: "embedding", shape: [ids.count, rows.columns], value: rows),
+            positions,
+            scale: checkpoint.configuration.embeddingScale
         )
     }
 
-    /// The embedding rows of the given tokens, (n, D).
-    func embeddingRows(_ tokens: [UInt32]) -> Matrix {
-        let rows = Matrix(uninitialized: tokens.count, embedding.value.columns)
-        for (index, token) in tokens.enumerated() {
-            rows.row(index).update(from: embedding.value.row(Int(token)), count: rows.columns)
-        }
-        return rows
+    /// The states of the wanted rows after the final norm, (rows, D).
+    func finalStates(_ x: Matrix, _ examples: ArraySlice<TokenizedExample>) -> Matrix {
+        finalNorm(gather(x, examples))
     }
 
-    /// Final hidden states of the given rows of each sequence, end to end.
-    ///
-    /// - Parameters:
-    ///   - sequences: Token ids, each below the vocabulary's size.
-    ///   - rows: For each sequence, the positions wanted.
-    ///   - layerDone: Called after each layer; throws to stop.
-    /// - Returns: (rows, D) float32, after the final norm.
-    func hiddenStates(
-        _ sequences: [[UInt32]],
-        rows: [Range<Int>],
-        layerDone: (Int) throws -> Void
-    ) throws -> Matrix {
-        let batch = VarlenBatch(sequences)
-        let scale = checkpoint.configuration.embeddingScale
-        let x = embed(batch, embedding, positions, scale: scale)
-        let groups = Self.groups(sequences)
-        for layer in 0..<checkpoint.configuration.layerCount {
-            let block = try architecture.block(layer, from: checkpoint)
-            block.pack(compute)
-            for group in groups {
-                let part = VarlenBatch(Array(sequences[group]))
-                let range = batch.offsets[group.lowerBound]..<batch.offsets[group.upperBound]
-                block.forward(x.slice(rows: range), BlockContext(part))
-            }
-            try layerDone(layer)
-        }
-        let wanted = Matrix(uninitialized: rows.reduce(0) { $0 + $1.count }, x.columns)
+    /// The wanted rows of the states of all tokens, end to end.
+    private func gather(_ x: Matrix, _ examples: ArraySlice<TokenizedExample>) -> Matrix {
+        let wanted = Matrix(
+            uninitialized: examples.reduce(0) { $0 + $1.rows(signals.positions).count },
+            x.columns
+        )
+        var start = 0
         var next = 0
-        for (index, range) in rows.enumerated() {
-            for position in range {
-                wanted.row(next).update(
-                    from: x.row(batch.offsets[index] + position),
-                    count: x.columns
-                )
+        for example in examples {
+            for position in example.rows(signals.positions) {
+                wanted.row(next).update(from: x.row(start + position), count: x.columns)
                 next += 1
             }
+            start += example.tokenIDs.count
         }
-        return finalNorm(wanted)
+        return wanted
     }
 
-    private static func groups(_ sequences: [[UInt32]]) -> [Range<Int>] {
-        var groups: [Range<Int>] = []
-        var start = 0
-        var tokens = 0
-        for (index, sequence) in sequences.enumerated() {
-            if tokens > 0, tokens + sequence.count > groupTokens {
-                groups.append(start..<index)
-                (start, tokens) = (index, 0)
-            }
-            tokens += sequence.count
+    /// Refuses states that are not numbers, naming the example and the layer.
+    private func check(_ hidden: Matrix, _ examples: ArraySlice<TokenizedExample>) throws {
+        guard ck_count_nonfinite(hidden.base, hidden.count) > 0 else { return }
+        var row = 0
+        for example in examples {
+            let rows = example.rows(signals.positions).count
+            let count = rows * hidden.columns
+            let bad = ck_count_nonfinite(hidden.row(row), count)
+            row += rows
+            guard bad > 0 else { continue }
+            let layer = try firstBadLayer(example)
+            throw ExtractError(
+                .badData,
+                checkpoint.url.path,
+                "example \(example.example.id): \(bad) of \(count) values of its final hidden states "
+                    + "are NaN or infinite, first behind \(layer)",
+                remedy: compute.available == .bf16
+                    ? "The teacher overflows in bf16: set extract.compute to f32"
+                    : "Check the weights, or fetch the teacher again"
+            )
         }
-        if start < sequences.count { groups.append(start..<sequences.count) }
-        return groups
     }
+
+    /// Runs one example again to see where its numbers go wrong.
+    private func firstBadLayer(_ example: TokenizedExample) throws -> String {
+        let batch = VarlenBatch([example.tokenIDs])
+        let x = try embed(batch)
+        guard ck_count_nonfinite(x.base, x.count) == 0 else { return "the embedding" }
+        for layer in 0..<checkpoint.configuration.layerCount {
+            try loadLayer(layer).forward(x, BlockContext(batch))
+            if ck_count_nonfinite(x.base, x.count) > 0 { return "layer \(layer)" }
+        }
+        return "the final norm"
+    }
+
+    /// Gives memory that was freed back to the system: the allocator keeps what it may use again, and
+    /// it would add up over the layers.
+    private func releaseFreeMemory() { ck_release_free_memory() }
 }

@@ -1,3 +1,4 @@
+import Cache
 import Tokenizers
 
 /// An example as the teacher sees it (METHOD.md, "Example layout").
@@ -34,5 +35,10 @@ struct TokenizedExample: Sendable {
         let first = max(0, prompt.count - 1)
         guard first < tokenIDs.count - 1 else { return nil }
         supervised = first..<(tokenIDs.count - 1)
+    }
+
+    /// The positions that have rows.
+    func rows(_ positions: CacheSignals.Positions) -> Range<Int> {
+        positions == .all ? 0..<tokenIDs.count : supervised
     }
 }

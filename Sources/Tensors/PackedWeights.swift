@@ -37,18 +37,68 @@ private final class OneDNN: @unchecked Sendable {
     }
 }
 
+/// The rows of a product's left side, rounded to bfloat16 once for all weights that they meet: queries,
+/// keys and values have the same input, as gate and up have.
+public struct PackedRows: @unchecked Sendable {
+    let plain: Matrix
+    /// `plain` in bfloat16, followed by rows of zeros up to a size that has a product; nil for float32.
+    let bits: Matrix?
+
+    /// - Parameters:
+    ///   - x: (rows, in); not copied for f32, so it must keep its numbers until the last product.
+    ///   - compute: The precision of the weights that will be used with it.
+    public init(_ x: Matrix, compute: ComputeType) {
+        plain = x
+        guard compute.available == .bf16 else {
+            bits = nil
+            return
+        }
+        let rows = Self.padded(x.rows)
+        // Two bfloat16 numbers have the room of one float.
+        let bits = Matrix(uninitialized: 1, (rows * x.columns + 1) / 2)
+        self.bits = bits
+        let columns = x.columns
+        bits.base.withMemoryRebound(to: UInt16.self, capacity: 2 * bits.count) { start in
+            nonisolated(unsafe) let start = start
+            if x.isContiguous {
+                parallelRanges(x.count, minimum: 1 << 15) { range, _ in
+                    ck_to_bf16(x.base + range.lowerBound, start + range.lowerBound, range.count)
+                }
+            } else {
+                for row in 0..<x.rows { ck_to_bf16(x.row(row), start + row * columns, columns) }
+            }
+            (start + x.count).update(repeating: 0, count: (rows - x.rows) * columns)
+        }
+    }
+
+    /// Rows of a product are computed in pieces of this size.
+    static let block = 256
+
+    /// `rows` up to the next size for which a product is made, so that few are: the last piece is any
+    /// of 1 to 16 rows, as in generation, or a multiple of 32.
+    static func padded(_ rows: Int) -> Int {
+        let tail = rows % block
+        return rows - tail + (tail <= 16 ? tail : (tail + 31) / 32 * 32)
+    }
+}
+
 /// A weight [out, in] made ready for products `x W^T`: bfloat16 in the library's own layout, or the
 /// float32 matrix itself.
 public final class PackedWeights: @unchecked Sendable {
-    /// Rows of a product are computed in pieces of this size, so that few primitives are made.
-    private static let rowBlock = 256
-
     /// The number of outputs (rows of the weight) and of inputs (columns).
     public let outputs: Int, inputs: Int
     private let plain: Matrix?
+    private let transposed: Bool
     private var packed: UnsafeMutableRawPointer?
-    private var products: [Int: retort_matmul] = [:]
+    private var products: [Product: retort_matmul] = [:]
     private var layout = dnnl_memory_desc_t()
+
+    /// What a primitive is made for.
+    private struct Product: Hashable {
+        let rows: Int
+        let stride: Int
+        let accumulates: Bool
+    }
 
     /// Packs a weight for `x (rows, in) -> (rows, out)`.
     ///
@@ -59,21 +109,21 @@ public final class PackedWeights: @unchecked Sendable {
     public init(_ weight: Matrix, transposed: Bool = true, compute: ComputeType) {
         outputs = transposed ? weight.rows : weight.columns
         inputs = transposed ? weight.columns : weight.rows
+        self.transposed = transposed
         guard compute.available == .bf16, let library = OneDNN.shared, weight.isContiguous else {
             plain = weight
-            self.transposed = transposed
             return
         }
-        self.transposed = transposed
         var product = retort_matmul()
         library.lock.lock()
         defer { library.lock.unlock() }
         guard
             retort_matmul_create(
                 library.engine,
-                Int64(Self.rowBlock),
+                Int64(PackedRows.block),
                 Int64(outputs),
                 Int64(inputs),
+                Int64(outputs),
                 nil,
                 0,
                 &product
@@ -106,10 +156,8 @@ public final class PackedWeights: @unchecked Sendable {
         }
         plain = nil
         packed = memory
-        products[Self.rowBlock << 1] = product
+        products[Product(rows: PackedRows.block, stride: outputs, accumulates: false)] = product
     }
-
-    private let transposed: Bool
 
     deinit {
         for var product in products.values { retort_matmul_destroy(&product) }
@@ -118,10 +166,19 @@ public final class PackedWeights: @unchecked Sendable {
 
     /// out (rows, outputs) = x (rows, inputs) times the weight; added to `out` when `accumulate`.
     public func multiply(_ x: Matrix, into out: Matrix, accumulate: Bool = false) {
-        precondition(x.columns == inputs && out.columns == outputs && x.rows == out.rows, "shapes")
+        let rows = PackedRows(x, compute: plain == nil ? .bf16 : .f32)
+        multiply(rows, into: out, accumulate: accumulate)
+    }
+
+    /// out (rows, outputs) = x (rows, inputs) times the weight; added to `out` when `accumulate`.
+    ///
+    /// The same as for a plain matrix, but x is rounded only once however many weights it meets.
+    public func multiply(_ x: PackedRows, into out: Matrix, accumulate: Bool = false) {
+        let rows = x.plain.rows
+        precondition(x.plain.columns == inputs && out.columns == outputs && rows == out.rows)
         if let plain {
             Tensors.multiply(
-                x,
+                x.plain,
                 plain,
                 transposeB: transposed,
                 into: out,
@@ -129,58 +186,60 @@ public final class PackedWeights: @unchecked Sendable {
             )
             return
         }
-        guard let library = OneDNN.shared, let packed, x.rows > 0 else { return }
-        let contiguous = x.isContiguous ? x : x.copied()
-        let target = out.isContiguous ? out : out.copied()
-        let source = UnsafeMutablePointer<UInt16>.allocate(capacity: max(1, x.count))
-        defer { source.deallocate() }
-        nonisolated(unsafe) let bits = source
-        parallelRanges(x.count, minimum: 1 << 15) { range, _ in
-            ck_to_bf16(
-                contiguous.base + range.lowerBound,
-                bits + range.lowerBound,
-                range.count
-            )
+        guard let library = OneDNN.shared, let packed, rows > 0 else { return }
+        guard let bits = x.bits else {
+            multiply(x.plain, into: out, accumulate: accumulate)
+            return
         }
-        library.lock.lock()
-        var start = 0
-        while start < x.rows {
-            let rows = min(Self.rowBlock, x.rows - start)
-            run(
-                library,
-                rows: rows,
-                source: source + start * inputs,
-                target: target.base + start * outputs,
-                packed: packed,
-                accumulate: accumulate
-            )
-            start += rows
+        let padded = PackedRows.padded(rows)
+        // The last piece may have rows of padding, for which `out` has no room.
+        let tailStart = padded == rows ? rows : rows / PackedRows.block * PackedRows.block
+        bits.base.withMemoryRebound(to: UInt16.self, capacity: 2 * bits.count) { source in
+            library.lock.lock()
+            defer { library.lock.unlock() }
+            func run(_ start: Int, _ count: Int, into target: Matrix, accumulate: Bool) {
+                let key = Product(rows: count, stride: target.stride, accumulates: accumulate)
+                execute(library, key, source + start * inputs, target.base, packed)
+            }
+            for start in stride(from: 0, to: tailStart, by: PackedRows.block) {
+                let count = min(PackedRows.block, tailStart - start)
+                let target = out.slice(rows: start..<(start + count))
+                run(start, count, into: target, accumulate: accumulate)
+            }
+            guard tailStart < rows else { return }
+            let tail = Matrix(uninitialized: padded - tailStart, outputs)
+            run(tailStart, tail.rows, into: tail, accumulate: false)
+            for row in tailStart..<rows {
+                let from = tail.row(row - tailStart)
+                if accumulate {
+                    ck_add(out.row(row), from, outputs)
+                } else {
+                    out.row(row).update(from: from, count: outputs)
+                }
+            }
         }
-        library.lock.unlock()
-        if !out.isContiguous { out.assign(target) }
     }
 
-    private func run(
+    private func execute(
         _ library: OneDNN,
-        rows: Int,
-        source: UnsafeMutablePointer<UInt16>,
-        target: UnsafeMutablePointer<Float>,
-        packed: UnsafeMutableRawPointer,
-        accumulate: Bool
+        _ key: Product,
+        _ source: UnsafeMutablePointer<UInt16>,
+        _ target: UnsafeMutablePointer<Float>,
+        _ packed: UnsafeMutableRawPointer
     ) {
-        let key = rows << 1 | (accumulate ? 1 : 0)
         if products[key] == nil {
             var product = retort_matmul()
             let status = retort_matmul_create(
                 library.engine,
-                Int64(rows),
+                Int64(key.rows),
                 Int64(outputs),
                 Int64(inputs),
+                Int64(key.stride),
                 &layout,
-                accumulate ? 1 : 0,
+                key.accumulates ? 1 : 0,
                 &product
             )
-            precondition(status == dnnl_success, "oneDNN refused a \(rows)-row product")
+            precondition(status == dnnl_success, "oneDNN refused a \(key.rows)-row product")
             products[key] = product
         }
         guard var product = products[key] else { return }

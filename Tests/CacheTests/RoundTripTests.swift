@@ -35,8 +35,8 @@ struct RoundTripTests {
         #expect(
             reader.recordCount(split: "train") == all.filter { $0.split == "train" }.count
         )
-        #expect(try reader.teacherHead().values == sample.tables.head)
-        #expect(try reader.teacherEmbedding().values == sample.tables.embedding)
+        #expect(try reader.teacherHead().values == sample.headValues)
+        #expect(try reader.teacherEmbedding().values == sample.embeddingValues)
         #expect(try reader.teacherEmbedding().ids == sample.tables.embeddingIDs)
         #expect(try reader.tokenizerFiles() == sample.tables.tokenizerFiles)
         #expect(try reader.logitScale() == 0.5)

@@ -75,11 +75,14 @@ struct SampleCache {
 
     var allRecords: [CacheRecord] { shardSizes.indices.flatMap(records) }
 
+    var headValues: [Float] { (0..<vocabulary * width).map { Float($0) / 3 } }
+    var embeddingValues: [Float] { (0..<3 * width).map { -Float($0) } }
+
     var tables: TeacherTables {
         TeacherTables(
-            head: (0..<vocabulary * width).map { Float($0) / 3 },
+            head: TeacherTables.rows(of: headValues, width: width),
             embeddingIDs: [0, 7, 31],
-            embedding: (0..<3 * width).map { -Float($0) },
+            embedding: TeacherTables.rows(of: embeddingValues, width: width),
             tokenizerFiles: [
                 "tokenizer.json": Data(#"{"model":{}}"#.utf8), "merges.txt": Data(),
             ],

@@ -97,9 +97,9 @@ struct TinyWorld {
         let writer = try CacheWriter(directory: cache, description: description, plannedShards: 1)
         try writer.writeTeacher(
             TeacherTables(
-                head: normal(size * Self.width),
+                head: TeacherTables.rows(of: normal(size * Self.width), width: Self.width),
                 embeddingIDs: (0..<UInt32(size)).map { $0 },
-                embedding: normal(size * Self.width),
+                embedding: TeacherTables.rows(of: normal(size * Self.width), width: Self.width),
                 tokenizerFiles: tokenizerFiles
             )
         )

@@ -158,7 +158,7 @@ struct ExtractionTests {
             settings.maxPromptLength = 6
             settings.maxLength = 12
             let extraction = try Extraction(settings)
-            let forecast = extraction.forecast()
+            let forecast = try extraction.forecast()
             #expect(forecast.promptsCut == 12 && forecast.examplesCut == 12)
             try extraction.run()
             for record in try records(settings.output).values {

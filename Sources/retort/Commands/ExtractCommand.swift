@@ -16,6 +16,7 @@ struct ExtractCommand: ParsableCommand {
               retort extract --config pipelines/quickstart.yaml \\
                 --set output=runs/cache --dry-run
               srun -n 8 retort extract --config extract.yaml
+              retort extract --config big.yaml --memory 8GiB
 
             Settings: \(ExtractSettings.CodingKeys.allCases.map(\.rawValue).joined(separator: ", "))
             """
@@ -35,17 +36,34 @@ struct ExtractCommand: ParsableCommand {
     @Flag(help: "Do the shards dealt to this worker and no others: for an output of its own.")
     var onlyDealt = false
 
+    @Option(
+        help: ArgumentHelp(
+            "What may be resident, such as 8GiB; three quarters of what is free if not given.",
+            valueName: "size"
+        )
+    )
+    var memory: String?
+
     func run() throws {
         let worker = try chosenWorker()
-        let settings = try options.section("extract").decode(
+        var settings = try options.section("extract").decode(
             ExtractSettings.self,
             keys: ExtractSettings.CodingKeys.allCases.map(\.rawValue),
             section: "extract"
         )
         if let worker { Console.say("extract: \(worker)") }
+        if let memory {
+            guard let size = ByteCount(memory) else {
+                throw Failure(
+                    "--memory: \"\(memory)\" is no size; give one such as 512MiB or 8GiB",
+                    code: Failure.Code.usage
+                )
+            }
+            settings.memory = size
+        }
         let extraction = try Extraction(settings)
         if options.isDryRun {
-            try ExtractStage.show(extraction.forecast(), asJSON: options.isJSON)
+            try ExtractStage.show(extraction.trialForecast(), asJSON: options.isJSON)
             return
         }
         try ExtractStage.run(extraction, settings, worker: worker)
@@ -77,7 +95,7 @@ enum ExtractStage {
         _ settings: ExtractSettings,
         worker: Worker? = nil
     ) throws {
-        Console.say(summary(extraction.forecast()))
+        Console.say(summary(try extraction.forecast()))
         let start = Date()
         let progress = ProgressLine("extract", unit: "tokens")
         defer { progress.finish() }
@@ -138,13 +156,39 @@ enum ExtractStage {
             return
         }
         Console.print(summary(forecast))
-        Console.print(
-            "  cache before compression  \(ProgressLine.bytes(forecast.bytes))\n"
-                + "  memory                    about \(ProgressLine.bytes(forecast.memoryBytes))\n"
-                + "  work                      "
-                + String(format: "%.1f", forecast.operations / 1e12) + " TFLOP, about "
-                + ProgressLine.duration(forecast.operations / 1.5e11) + " at 150 GFLOP/s"
+        for line in details(forecast) { Console.print("  \(line)") }
+    }
+
+    private static func details(_ f: Extraction.Forecast) -> [String] {
+        typealias Part = KeyPath<Extraction.PartBytes, Int>
+        let parts: [(String, Part)] = [
+            ("hidden states", \.hidden), ("logits", \.logits), ("texts and ids", \.text),
+            ("head", \.head), ("embedding", \.embedding), ("cache", \.total),
+        ]
+        var lines = parts.map { name, part in
+            let raw = ProgressLine.bytes(f.bytes[keyPath: part])
+            let label = name.padding(toLength: 16, withPad: " ", startingAt: 0)
+            guard let trial = f.trial else { return "\(label)\(raw) before compression" }
+            return "\(label)\(ProgressLine.bytes(trial.bytes[keyPath: part])), "
+                + "\(raw) before compression"
+        }
+        let m = f.memory
+        lines.append(
+            "memory          \(ProgressLine.bytes(m.peak)) of \(ProgressLine.bytes(m.budget)); "
+                + "at least \(ProgressLine.bytes(m.least))"
+                + (m.scratchFile > 0
+                    ? "; a scratch file of \(ProgressLine.bytes(m.scratchFile))" : "")
         )
+        let work = String(format: "%.1f", f.operations / 1e12) + " TFLOP"
+        if let trial = f.trial {
+            lines.append(
+                "time            \(ProgressLine.duration(trial.seconds.rounded())) (\(work)), from "
+                    + "\(trial.tokens) tokens through \(trial.layers) layers"
+            )
+        } else {
+            lines.append("work            \(work)")
+        }
+        return lines
     }
 }
 

@@ -102,7 +102,8 @@ struct RunCommand: ParsableCommand {
         compare("template", settings.template, made.template)
         compare("max_prompt_length", settings.maxPromptLength, made.maxPromptLength)
         compare("max_length", settings.maxLength, made.maxLength)
-        compare("top_k", settings.topK, made.topK)
+        compare("top_k", settings.storedTopK, made.topK)
+        differences += settings.signals.differences(from: made.signals)
         let data = URL(fileURLWithPath: settings.data)
         if FileManager.default.fileExists(atPath: data.path) {
             compare("data", try sha256(of: data), made.dataset.sha256)
