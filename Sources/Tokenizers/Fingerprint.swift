@@ -47,13 +47,14 @@ enum Fingerprint {
             hash.add("added \(token.id) \(token.isSpecial) \(token.singleWord)")
             hash.add("\(token.stripLeft) \(token.stripRight) \(token.normalized)")
         }
-        hash.add("normalizer \(definition.normalizer.rawValue)")
+        hash.add("normalizer \(definition.normalizer.steps.isEmpty ? "none" : "nfc")")
         for step in definition.steps {
             switch step {
-            case .split(let pattern): hash.add("split \(pattern.source)")
+            case .split(.regex(let pattern), _, _): hash.add("split \(pattern.source)")
             case .digits(let individual, _): hash.add("digits \(individual)")
             case .byteLevel(let space, let pattern):
                 hash.add("bytes \(space) \(pattern != nil)")
+            case .split, .metaspace, .whitespace, .whitespaceSplit, .punctuation: continue
             }
         }
         hash.add("whole words \(definition.ignoreMerges)")

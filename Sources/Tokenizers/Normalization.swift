@@ -9,7 +9,7 @@
 /// with or after Unicode 11 may be put into another order there.
 enum Normalization {
     static func apply(_ normalizer: TokenizerDefinition.Normalizer, _ text: String) -> String {
-        guard normalizer == .nfc else { return text }
+        guard !normalizer.steps.isEmpty else { return text }
         var source = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
             if let parts = decomposedMarks[scalar] {

@@ -1,11 +1,18 @@
 /// One step that cuts a text into words before any byte pairs are merged.
 enum PreTokenizerStep: Sendable {
-    /// Matches of a pattern, and what lies between, become words of their own.
-    case split(Pattern)
+    /// Cuts at the matches of a pattern; inverted, at what lies between them.
+    case split(TextPattern, SplitBehavior, invert: Bool)
     /// Numbers of any script (general category N): each digit alone, or each run.
     case digits(individual: Bool, Pattern)
     /// GPT-2's step: perhaps a space in front, perhaps GPT-2's pattern, then bytes.
     case byteLevel(addPrefixSpace: Bool, Pattern?)
+    /// Spaces become a mark, perhaps with one in front, and words begin at marks.
+    case metaspace(Unicode.Scalar, PrependScheme, split: Bool)
+    /// Words and runs of punctuation, without the white space between.
+    case whitespace
+    /// What stands between white space.
+    case whitespaceSplit
+    case punctuation(SplitBehavior)
 }
 
 /// The steps of a tokenizer, the last of which is the byte-level one.
@@ -30,7 +37,7 @@ struct PreTokenizer: Sendable {
         guard !text.isEmpty else { return }
         guard index < steps.count else { return try word(text) }
         switch steps[index] {
-        case .split(let pattern), .digits(_, let pattern):
+        case .split(.regex(let pattern), _, _), .digits(_, let pattern):
             try pattern.split(text, matcher) { try run(index + 1, $0, matcher, word) }
         case .byteLevel(let addPrefixSpace, let pattern):
             if addPrefixSpace, text.first != UInt8(ascii: " ") {
@@ -40,6 +47,12 @@ struct PreTokenizer: Sendable {
                 }
             }
             try byteLevel(pattern, text, matcher, word)
+        case .split, .metaspace, .whitespace, .whitespaceSplit, .punctuation:
+            throw TokenizerError.unsupported(
+                path: "the tokenizer",
+                what: "a pre_tokenizer",
+                known: []
+            )
         }
     }
 
@@ -55,6 +68,11 @@ struct PreTokenizer: Sendable {
 }
 
 extension PreTokenizerStep {
+    /// Matches of a pattern, and what lies between, become words of their own.
+    static func split(_ pattern: Pattern) -> PreTokenizerStep {
+        .split(.regex(pattern), .isolated, invert: false)
+    }
+
     static func digits(individual: Bool) throws(TokenizerError) -> PreTokenizerStep {
         .digits(individual: individual, try Pattern(individual ? #"\p{N}"# : #"\p{N}+"#))
     }

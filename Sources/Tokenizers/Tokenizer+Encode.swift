@@ -58,7 +58,7 @@ extension TokenizerCore {
         _ scope: SpecialScope,
         _ scratch: inout Scratch
     ) throws {
-        guard normalizer != .none, !Normalization.isPlainlyComposed(text) else {
+        guard !normalizer.steps.isEmpty, !Normalization.isPlainlyComposed(text) else {
             return try plain(text, scope, &scratch)
         }
         guard case .within(let trusted) = scope, !normalizedMatcher.isEmpty else {

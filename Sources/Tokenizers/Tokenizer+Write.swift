@@ -41,7 +41,7 @@ extension TokenizerCore {
           "truncation": null,
           "padding": null,
           "added_tokens": [\(list(added.map { addedJSON($0, withID: true) }, indent: 2))],
-          "normalizer": \(normalizer == .nfc ? #"{"type": "NFC"}"# : "null"),
+          "normalizer": \(normalizer.steps.isEmpty ? "null" : #"{"type": "NFC"}"#),
           "pre_tokenizer": {
             "type": "Sequence",
             "pretokenizers": [\(list(preTokenizer.steps.map(stepJSON), indent: 4))]
@@ -82,7 +82,7 @@ extension TokenizerCore {
 
     private func stepJSON(_ step: PreTokenizerStep) -> String {
         switch step {
-        case .split(let pattern):
+        case .split(.regex(let pattern), _, _):
             "{\"type\": \"Split\", \"pattern\": {\"Regex\": \(JSONText.quoted(pattern.source))}, "
                 + "\"behavior\": \"Isolated\", \"invert\": false}"
         case .digits(let individual, _):
@@ -90,6 +90,7 @@ extension TokenizerCore {
         case .byteLevel(let space, let pattern):
             "{\"type\": \"ByteLevel\", \"add_prefix_space\": \(space), \"trim_offsets\": true, "
                 + "\"use_regex\": \(pattern != nil)}"
+        case .split, .metaspace, .whitespace, .whitespaceSplit, .punctuation: "null"
         }
     }
 

@@ -1,23 +1,35 @@
 /// What any source of a tokenizer (a directory, a GGUF file, training) says about it.
 struct TokenizerDefinition {
-    enum Normalizer: String {
-        case none
-        case nfc
+    /// How the pieces of a word are chosen.
+    enum Model: String, Sendable {
+        /// Byte-pair merges, in order of rank.
+        case bpe = "BPE"
+        /// The most probable pieces together, by `scores`.
+        case unigram = "Unigram"
     }
 
     /// Names the source in errors.
     var path: String
+    var model = Model.bpe
     /// Pieces and ids; added tokens may be among them or not.
     var vocabulary: [(piece: String, id: Int)]
-    /// Pairs in order of rank.
+    /// Log-probabilities of a Unigram model, one for each entry of `vocabulary` and in its order.
+    var scores: [Double] = []
+    /// Pairs in order of rank; none in a Unigram model.
     var merges: [(left: String, right: String)]
     var added: [AddedToken] = []
     var normalizer = Normalizer.none
     var steps: [PreTokenizerStep]
+    /// From pieces to text. Nil is the usual way: bytes where the last step is the byte-level one,
+    /// else all pieces with spaces between.
+    var decoders: [DecoderStep]?
+    /// A character without a piece becomes its bytes, `<0x0A>` and the like, where these have ids.
+    var byteFallback = false
     /// A word that is itself a piece is taken whole, whatever the merges would make of it.
     var ignoreMerges = false
-    /// Stands for bytes that have no piece; without it they are left out.
+    /// Stands for what has no piece; without it, it is left out by BPE and an error for Unigram.
     var unknown: String?
+    /// A run of unknown characters becomes one token. Unigram models always do so.
     var fuseUnknown = false
     /// Added around a text when special tokens are asked for.
     var prefix: [Int] = []
@@ -25,6 +37,30 @@ struct TokenizerDefinition {
     var endOfSequence: Int?
     var beginOfSequence: Int?
     var padding: Int?
+}
+
+extension TokenizerDefinition {
+    /// Refuses what this version cannot do yet.
+    fileprivate func checkSupported() throws(TokenizerError) {
+        func refuse(_ what: String) -> TokenizerError {
+            .unsupported(path: path, what: what, known: [])
+        }
+        if model != .bpe { throw refuse("the model \(model.rawValue)") }
+        if byteFallback { throw refuse("byte_fallback") }
+        if decoders != nil { throw refuse("the decoder") }
+        for step in normalizer.steps {
+            guard case .nfc = step else { throw refuse("a normalizer other than NFC") }
+        }
+        for step in steps {
+            switch step {
+            case .split(.regex, .isolated, false), .digits, .byteLevel: continue
+            default: throw refuse("a pre_tokenizer")
+            }
+        }
+        guard case .byteLevel = steps.last else {
+            throw refuse("a pre_tokenizer that does not end in ByteLevel")
+        }
+    }
 }
 
 /// A checked tokenizer, shared by all copies of `Tokenizer`.
@@ -57,6 +93,7 @@ final class TokenizerCore: Sendable {
 
     init(_ definition: TokenizerDefinition) throws(TokenizerError) {
         let path = definition.path
+        try definition.checkSupported()
         var added = definition.added
         for id in [definition.endOfSequence, definition.beginOfSequence, definition.padding] {
             // transformers makes these special whether or not the file lists them.
