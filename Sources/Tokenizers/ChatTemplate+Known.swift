@@ -1,0 +1,4 @@
+extension ChatTemplate {
+    /// Prompt template by fingerprint.
+    static let known: [String: String] = [:]
+}
