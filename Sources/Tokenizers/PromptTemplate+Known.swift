@@ -1,27 +1,20 @@
 extension PromptTemplate {
-    /// The names that `named(_:)` knows.
-    public static let names = [
-        "alpaca", "chatml", "dolly", "gemma", "llama2", "llama3", "mistral", "phi3", "plain",
-        "zephyr",
+    /// Every template, by name.
+    public static let all = [
+        alpaca, chatML(), dolly, gemma, llama2, llama3, mistral, phi3, plain, zephyr,
     ]
+
+    /// The names that `named(_:)` knows.
+    public static let names = all.map(\.name)
 
     /// The template of that name.
     ///
     /// - Throws: `TokenizerError.unknownName` with the nearest known name.
     public static func named(_ name: String) throws -> PromptTemplate {
-        switch name {
-        case "alpaca": alpaca
-        case "chatml": chatML()
-        case "dolly": dolly
-        case "gemma": gemma
-        case "llama2": llama2
-        case "llama3": llama3
-        case "mistral": mistral
-        case "phi3": phi3
-        case "plain": plain
-        case "zephyr": zephyr
-        default: throw Names.unknown(name, of: names, kind: "prompt template")
+        guard let template = all.first(where: { $0.name == name }) else {
+            throw Names.unknown(name, of: names, kind: "prompt template")
         }
+        return template
     }
 
     /// The prompt alone; an input follows after an empty line.

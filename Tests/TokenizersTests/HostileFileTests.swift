@@ -209,11 +209,13 @@ struct HostileFileTests {
             let error = #expect(throws: TokenizerError.self) { try Tokenizer(ggml: copy) }
             return error?.description ?? ""
         }
-        #expect(try error { $0.model = "llama" }.contains("'llama'"))
+        let kind = try error { $0.model = "bert" }
+        #expect(kind.contains("'bert'") && kind.contains("gpt2, llama, gemma4"))
         let pre = try error { $0.pre = "smolm" }
         #expect(pre.contains("Did you mean 'smollm'?"))
-        #expect(pre.contains("gpt-2, llama-bpe, qwen2, smollm"))
+        #expect(pre.contains("bloom, command-r, dbrx"))
         #expect(try error { $0.tokenTypes.removeLast() }.contains("token_type"))
+        #expect(try error { $0.scores = [1, 2] }.contains("scores"))
         #expect(try error { $0.eos = 100_000 }.contains("100000"))
         #expect(try error { $0.eos = -1 }.contains("-1"))
         #expect(try error { $0.tokens[5] = $0.tokens[6] }.contains("twice"))
