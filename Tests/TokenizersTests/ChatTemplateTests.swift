@@ -18,7 +18,12 @@ private struct Golden: Decodable {
     let messages: [String]
     let rendered: [String: [String]]
     let published: [Published]
-    let not_known: [Unknown]
+    let notKnown: [Unknown]
+
+    enum CodingKeys: String, CodingKey {
+        case bos, messages, rendered, published
+        case notKnown = "not_known"
+    }
 
     static func read() throws -> Golden {
         try JSONDecoder().decode(
@@ -64,7 +69,7 @@ struct ChatTemplateTests {
 
     @Test("texts that put something of their own in are not, and only make a suggestion")
     func unknown() throws {
-        for text in try Golden.read().not_known {
+        for text in try Golden.read().notKnown {
             #expect(ChatTemplate.recognised(text.jinja) == nil)
             #expect(ChatTemplate.suggestion(text.jinja) == text.suggestion)
         }
@@ -91,7 +96,7 @@ struct ChatTemplateTests {
             try PromptTemplate.named("auto", model: "m") { known }.name == "llama3"
         )
         #expect(try PromptTemplate.named("plain", model: "m") { known }.name == "plain")
-        let smol = golden.not_known[0].jinja
+        let smol = golden.notKnown[0].jinja
         let near = #expect(throws: TokenizerError.self) {
             try PromptTemplate.named("auto", model: "m") { smol }
         }
