@@ -60,3 +60,29 @@ struct CharacterMap: Sendable {
         Int(unit >> 10) << Int((unit & 1 << 9) >> 6)
     }
 }
+
+extension CharacterMap {
+    /// `text` with what the table replaces replaced.
+    ///
+    /// A user-perceived character of fewer than six bytes is looked up whole, else one scalar at a
+    /// time, as in the reference.
+    func apply(_ text: [UInt8]) -> [UInt8] {
+        var out: [UInt8] = []
+        out.reserveCapacity(text.count)
+        for character in String(decoding: text, as: UTF8.self) {
+            let bytes = character.utf8
+            if bytes.count < 6, let new = replacement(of: bytes) {
+                out.append(contentsOf: new)
+                continue
+            }
+            for scalar in character.unicodeScalars {
+                if let new = replacement(of: UTF8.encode(scalar).map(Array.init) ?? []) {
+                    out.append(contentsOf: new)
+                } else {
+                    out.append(scalar)
+                }
+            }
+        }
+        return out
+    }
+}

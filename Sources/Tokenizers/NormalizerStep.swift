@@ -7,7 +7,7 @@ enum NormalizerStep: Sendable {
     case lowercase
     /// Takes white space from the ends.
     case strip(left: Bool, right: Bool)
-    /// Drops nonspacing marks.
+    /// Drops marks of all kinds.
     case stripAccents
     case replace(TextPattern, with: String)
     /// Puts a text in front of each stretch that is not empty.
@@ -28,12 +28,11 @@ extension TokenizerDefinition {
 
         init(_ steps: [NormalizerStep]) { self.steps = steps }
 
+        /// True for NFC alone.
+        var isNFC: Bool {
+            if steps.count == 1, case .nfc = steps[0] { true } else { false }
+        }
+
         init(arrayLiteral elements: NormalizerStep...) { steps = elements }
     }
-}
-
-/// What a step looks for: a text as it stands, or a regular expression.
-enum TextPattern: Sendable {
-    case literal(String)
-    case regex(Pattern)
 }

@@ -47,19 +47,17 @@ struct HostileFileTests {
     @Test(
         "what is not implemented is refused by name",
         arguments: [
-            (#""type": "Unigram""#, "model", "Unigram"),
-            (#""type": "BPE", "byte_fallback": true"#, "model", "byte_fallback"),
+            (#""type": "WordPiece""#, "model", "WordPiece"),
+            (#""type": "WordLevel""#, "model", "WordLevel"),
             (#""type": "BPE", "dropout": 0.1"#, "model", "dropout"),
             (#""type": "BPE", "end_of_word_suffix": "</w>""#, "model", "end_of_word_suffix"),
-            (#"{"type": "Lowercase"}"#, "normalizer", "Lowercase"),
-            (#"{"type": "Metaspace"}"#, "pre", "Metaspace"),
-            ("null", "pre", "ByteLevel"),
-            (#"{"type": "Digits", "individual_digits": true}"#, "pre", "ByteLevel"),
+            (#"{"type": "BertNormalizer"}"#, "normalizer", "BertNormalizer"),
+            (#"{"type": "BertPreTokenizer"}"#, "pre", "BertPreTokenizer"),
+            (#"{"type": "UnicodeScripts"}"#, "pre", "UnicodeScripts"),
             (
-                #"{"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Removed"}"#, "pre",
-                "Removed"
+                #"{"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Eaten"}"#, "pre",
+                "Eaten"
             ),
-            (#"{"type": "RobertaProcessing"}"#, "post", "RobertaProcessing"),
             (#"{"type": "WordPiece"}"#, "decoder", "WordPiece"),
         ]
     )
