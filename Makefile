@@ -70,8 +70,9 @@ fuzz: setup ## open MUTATIONS damaged files of each kind under AddressSanitizer
 	@MUTATIONS=$(MUTATIONS) scripts/fuzz.sh
 
 parity: build ## hold the quick start's cache and students against transformers (needs Python)
-	$(RETORT) model hidden $(MODEL) --cache $(RUN)/cache --records 32 --output $(RUN)/hidden.safetensors
-	$(PYTHON) reference/gguf_parity.py $(RUN)/cache $(MODEL) --hidden-f32 $(RUN)/hidden.safetensors
+	$(PYTHON) reference/gguf_parity.py $(RUN)/cache $(MODEL) --write-tokens $(RUN)/tokens.json
+	$(RETORT) model logits $(MODEL) --tokens $(RUN)/tokens.json --output $(RUN)/logits.h5 --replace
+	$(PYTHON) reference/gguf_parity.py $(RUN)/cache $(MODEL) --logits $(RUN)/logits.h5
 	$(PYTHON) reference/student_parity.py $(RUN)
 
 goldens: ## make the golden files of the tests anew (needs Python)

@@ -1,17 +1,19 @@
 """Holds a cache that `retort extract` made against transformers, run on the same GGUF file.
 
-    python reference/gguf_parity.py CACHE_DIR TEACHER.gguf [--records N] [--hidden-f32 FILE]
+    python reference/gguf_parity.py CACHE_DIR TEACHER.gguf [--records N] [--logits FILE.h5]
+    python reference/gguf_parity.py CACHE_DIR TEACHER.gguf [--records N] --write-tokens FILE.json
 
 Reads the first N records with h5py and hdf5plugin, runs each token sequence by itself in f32 and
 prints how far hidden states, top-k log-probabilities and log-partitions are apart, and whether the
 token ids are those of transformers' tokenizer. Exit code 1 when a row's relative error reaches
 1e-2, when ids or supervised ranges differ, or when the cache has no records; 0 otherwise.
 
---hidden-f32 FILE.safetensors holds unrounded hidden states of all positions besides: `tokens`
-int64 and `hidden` [tokens, D] f32 end to end, `offsets` int64 [E + 1]; these must be within 1e-3.
+--logits FILE.h5 is what `retort model logits` made of the same records' tokens, which --write-tokens
+writes and stops: unrounded values of all positions, which must be within 1e-3.
 """
 
 import argparse
+import json
 import pathlib
 import sys
 
@@ -20,7 +22,6 @@ import h5py
 import hdf5plugin  # noqa: F401 - registers the filters
 import numpy
 import torch
-from safetensors.numpy import load_file
 from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
@@ -161,14 +162,19 @@ def check_numbers(record, model, findings):
         findings.add("log-prob error", (stored - wanted).abs().amax(-1).tolist())
 
 
-def check_unrounded(path, model, findings):
-    stored = load_file(path)
-    offsets = stored["offsets"].tolist()
-    for start, end in zip(offsets, offsets[1:]):
-        tokens = torch.as_tensor(stored["tokens"][start:end].astype(numpy.int64))[None]
-        hidden = model.model(tokens).last_hidden_state[0]
-        errors = relative_errors(stored["hidden"][start:end], hidden)
-        findings.add("unrounded hidden relative error", errors)
+def check_unrounded(path, sequences, model, findings):
+    """What `retort model logits` made of the records' tokens, list by list."""
+    with h5py.File(path, "r") as stored:
+        offsets = stored["offsets"][:].tolist()
+        if numpy.diff(offsets).tolist() != [len(tokens) for tokens in sequences]:
+            findings.faults.append(f"{path}: not of these records' tokens")
+            return
+        for tokens, start, end in zip(sequences, offsets, offsets[1:]):
+            hidden = model.model(torch.as_tensor(tokens)[None]).last_hidden_state[0]
+            errors = relative_errors(stored["hidden/final"][start:end], hidden)
+            findings.add("unrounded hidden relative error", errors)
+            errors = relative_errors(stored["logits"][start:end], model.lm_head(hidden))
+            findings.add("unrounded logits relative error", errors)
 
 
 def main():
@@ -176,11 +182,16 @@ def main():
     parser.add_argument("cache", type=pathlib.Path)
     parser.add_argument("teacher", type=pathlib.Path)
     parser.add_argument("--records", type=int, default=32)
-    parser.add_argument("--hidden-f32", type=pathlib.Path)
+    parser.add_argument("--logits", type=pathlib.Path)
+    parser.add_argument("--write-tokens", type=pathlib.Path)
     parser.add_argument("--max-prompt-length", type=int, default=256)
     parser.add_argument("--max-length", type=int, default=512)
     args = parser.parse_args()
 
+    if args.write_tokens:
+        lists = [record["tokens"].tolist() for record in records(args.cache, args.records)]
+        args.write_tokens.write_text(json.dumps(lists) + "\n")
+        return 0
     logging.disable_progress_bar()
     tokenizer = load_tokenizer(args.teacher)
     model = AutoModelForCausalLM.from_pretrained(
@@ -190,19 +201,21 @@ def main():
         attn_implementation="eager",
     ).eval()
 
-    findings, count, rows = Findings(), 0, 0
+    findings, sequences, rows = Findings(), [], 0
     with torch.inference_mode():
         for record in records(args.cache, args.records):
             check_ids(record, tokenizer, (args.max_prompt_length, args.max_length), findings)
             check_numbers(record, model, findings)
-            count, rows = count + 1, rows + len(record["hidden"])
-        if args.hidden_f32:
-            check_unrounded(args.hidden_f32, model, findings)
-    if count == 0:
+            sequences.append(record["tokens"])
+            rows += len(record["hidden"])
+        if args.logits:
+            check_unrounded(args.logits, sequences, model, findings)
+    if not sequences:
         findings.faults.append(f"{args.cache}: no records in shards/*.h5")
     findings.check_below("hidden relative error", STORED_LIMIT)
     findings.check_below("unrounded hidden relative error", UNROUNDED_LIMIT)
-    print(f"{count} records, {rows} rows")
+    findings.check_below("unrounded logits relative error", UNROUNDED_LIMIT)
+    print(f"{len(sequences)} records, {rows} rows")
     findings.report()
     print("parity: FAILED" if findings.faults else "parity: equal within the limits")
     return 1 if findings.faults else 0

@@ -8,6 +8,7 @@ static inline hid_t rh5_type_i8(void) { return H5Tcopy(H5T_STD_I8LE); }
 static inline hid_t rh5_type_u16(void) { return H5Tcopy(H5T_STD_U16LE); }
 static inline hid_t rh5_type_u32(void) { return H5Tcopy(H5T_STD_U32LE); }
 static inline hid_t rh5_type_u64(void) { return H5Tcopy(H5T_STD_U64LE); }
+static inline hid_t rh5_type_i64(void) { return H5Tcopy(H5T_STD_I64LE); }
 static inline hid_t rh5_type_f32(void) { return H5Tcopy(H5T_IEEE_F32LE); }
 
 /// A two-byte float: sign at bit 15, `exponent` bits below it, `mantissa` bits at the bottom.
@@ -42,6 +43,17 @@ static inline hid_t rh5_access_write(void) {
     if (list < 0) return list;
     if (H5Pset_file_locking(list, 0, 1) < 0 ||
         H5Pset_libver_bounds(list, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0) {
+        H5Pclose(list);
+        return -1;
+    }
+    return list;
+}
+
+/// Access for a new file on disk, with the same bounds.
+static inline hid_t rh5_access_new(void) {
+    hid_t list = H5Pcreate(H5P_FILE_ACCESS);
+    if (list < 0) return list;
+    if (H5Pset_libver_bounds(list, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0) {
         H5Pclose(list);
         return -1;
     }
@@ -88,6 +100,17 @@ static inline hid_t rh5_create_dataset_list(void) {
     hid_t list = rh5_untimed(H5Pcreate(H5P_DATASET_CREATE));
     if (list < 0) return list;
     if (H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) < 0) {
+        H5Pclose(list);
+        return -1;
+    }
+    return list;
+}
+
+/// An array in one piece whose place in the file is fixed at once.
+static inline hid_t rh5_create_contiguous_list(void) {
+    hid_t list = rh5_create_dataset_list();
+    if (list < 0) return list;
+    if (H5Pset_layout(list, H5D_CONTIGUOUS) < 0 || H5Pset_alloc_time(list, H5D_ALLOC_TIME_EARLY) < 0) {
         H5Pclose(list);
         return -1;
     }

@@ -205,6 +205,63 @@ enum HDF5Library {
         )
     }
 
+    /// Makes a file at `path` with room for plain arrays, each in one piece, and says where they lie.
+    ///
+    /// The values are the caller's to write at those offsets; the library writes its structure only, and
+    /// that is read again here.
+    static func layOut(_ arrays: [ResultFile.Layout], path: String) throws -> [String: Int] {
+        try call(path: path) { handles in
+            let access = try handles.keep(rh5_access_new(), H5Pclose)
+            let creation = try handles.keep(rh5_create_file_list(), H5Pclose)
+            let file = try handles.keep(rh5_file_create(path, creation, access), H5Fclose, "create")
+            let groups = Set(arrays.compactMap { $0.name.split(separator: "/").dropLast().first })
+            for group in groups.sorted() {
+                let list = try handles.keep(rh5_create_group_list(), H5Pclose)
+                _ = try handles.keep(
+                    H5Gcreate2(file, String(group), rh5_default(), list, rh5_default()),
+                    H5Gclose
+                )
+            }
+            for array in arrays {
+                let shape = array.shape.map { hsize_t($0) }
+                let space = try handles.keep(
+                    H5Screate_simple(Int32(shape.count), shape, nil),
+                    H5Sclose
+                )
+                let list = try handles.keep(rh5_create_contiguous_list(), H5Pclose)
+                let type = try handles.keep(
+                    array.type == .i64 ? rh5_type_i64() : rh5_type_f32(),
+                    H5Tclose
+                )
+                _ = try handles.keep(
+                    H5Dcreate2(file, array.name, type, space, rh5_default(), list, rh5_default()),
+                    H5Dclose,
+                    array.name
+                )
+            }
+            try handles.closeAll(downToCount: 0)
+            let again = try handles.keep(
+                rh5_file_open(path, try handles.keep(rh5_access_read(), H5Pclose)),
+                H5Fclose,
+                "open"
+            )
+            var offsets: [String: Int] = [:]
+            for array in arrays {
+                let dataset = try handles.keep(
+                    H5Dopen2(again, array.name, rh5_default()),
+                    H5Dclose,
+                    array.name
+                )
+                let offset = H5Dget_offset(dataset)
+                guard let place = Int(exactly: offset), place > 0 else {
+                    throw handles.error(array.name)
+                }
+                offsets[array.name] = place
+            }
+            return offsets
+        }
+    }
+
     // MARK: Reading
 
     /// Walks an open file and lists its arrays; anything that we do not write is refused.

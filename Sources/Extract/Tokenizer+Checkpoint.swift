@@ -11,21 +11,83 @@ extension Tokenizer {
             try self.init(directory: checkpoint.url)
             return
         }
-        try self.init(
-            ggml: GGMLVocabulary(
-                model: try file.string("tokenizer.ggml.model"),
-                pre: (try? file.string("tokenizer.ggml.pre")) ?? "default",
-                tokens: try file.strings("tokenizer.ggml.tokens"),
-                tokenTypes: ((try? file.ints("tokenizer.ggml.token_type")) ?? []).map {
-                    Int32(clamping: $0)
-                },
-                merges: (try? file.strings("tokenizer.ggml.merges")) ?? [],
-                bos: try? file.int("tokenizer.ggml.bos_token_id"),
-                eos: try? file.int("tokenizer.ggml.eos_token_id"),
-                unknown: try? file.int("tokenizer.ggml.unknown_token_id"),
-                padding: try? file.int("tokenizer.ggml.padding_token_id"),
-                addBOS: (try? file.bool("tokenizer.ggml.add_bos_token")) ?? false
-            )
+        try self.init(file)
+    }
+
+    /// The tokenizer in a GGUF file, which need not hold any weights.
+    ///
+    /// - Throws: `ModelError` for missing keys, `TokenizerError` naming the file.
+    public init(_ file: GGUFFile) throws {
+        var ggml = GGMLVocabulary(
+            model: try file.string("tokenizer.ggml.model"),
+            pre: try? file.string("tokenizer.ggml.pre"),
+            tokens: try file.strings("tokenizer.ggml.tokens"),
+            tokenTypes: ((try? file.ints("tokenizer.ggml.token_type")) ?? []).map {
+                Int32(clamping: $0)
+            },
+            merges: (try? file.strings("tokenizer.ggml.merges")) ?? [],
+            bos: try? file.int("tokenizer.ggml.bos_token_id"),
+            eos: try? file.int("tokenizer.ggml.eos_token_id"),
+            unknown: try? file.int("tokenizer.ggml.unknown_token_id"),
+            padding: try? file.int("tokenizer.ggml.padding_token_id"),
+            addBOS: try? file.bool("tokenizer.ggml.add_bos_token")
         )
+        ggml.architecture = (try? file.string("general.architecture")) ?? ""
+        ggml.scores = (try? file.floats("tokenizer.ggml.scores")) ?? []
+        ggml.addEOS = try? file.bool("tokenizer.ggml.add_eos_token")
+        ggml.addSpacePrefix = try? file.bool("tokenizer.ggml.add_space_prefix")
+        try self.init(ggml: ggml)
+    }
+
+    /// The tokenizer at a path, whether or not there are weights with it.
+    ///
+    /// - Parameter url: A Hugging Face directory, or a GGUF file that may hold a vocabulary only.
+    /// - Throws: `ModelError`, `TokenizerError`.
+    public init(contentsOf url: URL) throws {
+        if try ModelPath.isDirectory(url) {
+            try self.init(directory: url)
+        } else {
+            try self.init(GGUFFile(path: url.path))
+        }
+    }
+}
+
+extension PromptTemplate {
+    /// The template of that name; `auto` is the one that the model's own chat template equals.
+    ///
+    /// - Parameters:
+    ///   - name: One of `names`, or `auto`.
+    ///   - url: A Hugging Face directory or a GGUF file; looked at for `auto` only.
+    /// - Throws: `TokenizerError`: `.unknownName`, or `.noTemplate`, which says what to set.
+    public static func named(_ name: String, modelAt url: URL) throws -> PromptTemplate {
+        try named(name, model: url.path) { try ChatTemplate.text(modelAt: url) }
+    }
+}
+
+extension ChatTemplate {
+    /// A model's own chat template: of its directory, or inside its GGUF file; nil when it has none.
+    ///
+    /// - Throws: `ModelError`, `TokenizerError`.
+    public static func text(modelAt url: URL) throws -> String? {
+        if try ModelPath.isDirectory(url) { return try text(directory: url) }
+        let file = try GGUFFile(path: url.path)
+        return try? file.string("tokenizer.chat_template")
+    }
+}
+
+/// What stands at a path that should be a model.
+enum ModelPath {
+    /// - Throws: `ModelError` `missing` when nothing is there.
+    static func isDirectory(_ url: URL) throws -> Bool {
+        var isDirectory: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
+            throw ModelError(
+                .missing,
+                path: url.path,
+                "there is no model here",
+                remedy: "Give a Hugging Face directory or a .gguf file"
+            )
+        }
+        return isDirectory.boolValue
     }
 }

@@ -49,6 +49,7 @@ struct AddedTokenMatcher: Sendable {
     static let contentLimit = 512
 
     let isEmpty: Bool
+    let hasSpecial: Bool
     private let tokens: [AddedToken]
     private var firstBytes = [Bool](repeating: false, count: 256)
     /// (node, byte) -> next node; node 0 is the root.
@@ -64,6 +65,7 @@ struct AddedTokenMatcher: Sendable {
     init(_ tokens: [AddedToken]) {
         self.tokens = tokens
         isEmpty = tokens.isEmpty
+        hasSpecial = tokens.contains(where: \.isSpecial)
         for (index, token) in tokens.enumerated() {
             var node = 0
             for (depth, byte) in token.content.utf8.enumerated() {
@@ -77,7 +79,8 @@ struct AddedTokenMatcher: Sendable {
                     ends.append(-1)
                 }
             }
-            ends[node] = Int32(index)
+            // Two that the normaliser makes one: the first holds, as in the reference.
+            if ends[node] < 0 { ends[node] = Int32(index) }
         }
     }
 
@@ -98,6 +101,7 @@ struct AddedTokenMatcher: Sendable {
             }
             var start = at
             at = end
+            if token.isSpecial, case .nowhere = scope { continue }
             if token.singleWord,
                 TextEdges.endsInWord(text[..<start]) || TextEdges.startsWithWord(text[end...])
             {
@@ -106,10 +110,10 @@ struct AddedTokenMatcher: Sendable {
             if token.stripLeft {
                 start = max(kept, TextEdges.trailingSpaceStart(text[..<start]))
             }
-            if token.stripRight { at = TextEdges.leadingSpaceEnd(text[end...]) }
             if kept < start { try body(.text(kept..<start)) }
             try body(.token(UInt32(token.id)))
-            kept = at
+            // The search goes on right after the token itself, as the reference's does.
+            kept = token.stripRight ? TextEdges.leadingSpaceEnd(text[end...]) : end
         }
         if kept < text.count { try body(.text(kept..<text.count)) }
     }
@@ -129,7 +133,10 @@ struct AddedTokenMatcher: Sendable {
             at += 1
             guard ends[node] >= 0 else { continue }
             let token = tokens[Int(ends[node])]
-            if !token.isSpecial || scope.allows(start..<at) { found = (token, at) }
+            // In a text with trusted parts, a stranger's name must not hide one of them. In one
+            // without, the longest name counts, and is then passed over if it is special.
+            if case .within = scope, token.isSpecial, !scope.allows(start..<at) { continue }
+            found = (token, at)
         }
         return found
     }
@@ -172,13 +179,16 @@ enum TextEdges {
         return String(decoding: text[start...], as: UTF8.self).unicodeScalars.first
     }
 
-    private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
+    /// `\w` of the reference's own regular expressions.
+    static func isWord(_ scalar: Unicode.Scalar) -> Bool {
         let properties = scalar.properties
-        if properties.isAlphabetic || properties.isJoinControl { return true }
-        switch properties.generalCategory {
-        case .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation:
-            return true
-        default: return false
-        }
+        let isWord =
+            switch properties.generalCategory {
+            case .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber,
+                .connectorPunctuation:
+                true
+            default: properties.isAlphabetic || properties.isJoinControl
+            }
+        return isWord != OlderUnicode.words.contains(scalar)
     }
 }

@@ -28,7 +28,7 @@ public enum BPETrainer {
             ? specialTokens : [endOfSequence] + specialTokens
         let pieces = try startingPieces(specials: specials, vocabularySize: vocabularySize)
         let step = try PreTokenizerStep.byteLevel(useRegex: true)
-        let counts = try wordCounts(texts, PreTokenizer(steps: [step]))
+        let counts = try wordCounts(texts, PreTokenizer(steps: [step], keepsBytes: true))
 
         var learner = PairLearner(pieces: pieces, specialCount: specials.count, words: counts)
         let merges = learner.learn(until: vocabularySize)
@@ -78,7 +78,9 @@ public enum BPETrainer {
         var counts: [[UInt8]: Int] = [:]
         for var text in texts {
             try text.withUTF8 { bytes in
-                try preTokenizer.words(bytes, matcher) { counts[Array($0), default: 0] += 1 }
+                try preTokenizer.words(bytes, lead: 0, matcher) {
+                    counts[Array($0), default: 0] += 1
+                }
             }
         }
         return counts

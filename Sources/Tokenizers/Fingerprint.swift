@@ -29,7 +29,9 @@ enum Fingerprint {
         _ definition: TokenizerDefinition,
         added: [AddedToken],
         vocabulary: Vocabulary,
-        merges: [UInt64]
+        merges: [UInt64],
+        scores: [Double],
+        decoders: [DecoderStep]?
     ) -> String {
         var hash = Hash()
         hash.add("retort tokenizer 1 \(vocabulary.count)")
@@ -47,15 +49,32 @@ enum Fingerprint {
             hash.add("added \(token.id) \(token.isSpecial) \(token.singleWord)")
             hash.add("\(token.stripLeft) \(token.stripRight) \(token.normalized)")
         }
-        hash.add("normalizer \(definition.normalizer.rawValue)")
+        // What byte-level tokenizers of the first version had is named as it was then, so that
+        // their fingerprints stay.
+        switch definition.normalizer.steps.count {
+        case 0: hash.add("normalizer none")
+        case 1 where definition.normalizer.isNFC: hash.add("normalizer nfc")
+        default: hash.add("normalizer \(JSONText.text(definition.normalizer.json))")
+        }
         for step in definition.steps {
             switch step {
-            case .split(let pattern): hash.add("split \(pattern.source)")
+            case .split(.regex(let pattern), .isolated, false): hash.add("split \(pattern.source)")
             case .digits(let individual, _): hash.add("digits \(individual)")
             case .byteLevel(let space, let pattern):
                 hash.add("bytes \(space) \(pattern != nil)")
+            default: hash.add("step \(JSONText.text(step.json))")
             }
         }
+        if let decoders, decoders.count == 1, case .byteLevel = decoders[0] {
+            // As in the first version.
+        } else {
+            hash.add("decoders \(decoders.map { JSONText.text(.array($0.map(\.json))) } ?? "none")")
+        }
+        if definition.model == .unigram {
+            hash.add("unigram")
+            for score in scores { hash.add("\(score)") }
+        }
+        if definition.byteFallback { hash.add("byte fallback") }
         hash.add("whole words \(definition.ignoreMerges)")
         hash.add("unknown \(definition.unknown ?? "") \(definition.fuseUnknown)")
         hash.add("around \(definition.prefix) \(definition.suffix)")

@@ -1,15 +1,19 @@
 /// A tokenizer as a GGUF file holds it, under the keys `tokenizer.ggml.*`.
 public struct GGMLVocabulary: Sendable {
-    /// `tokenizer.ggml.model`, the kind of tokenizer: `"gpt2"` is byte-level BPE.
+    /// `general.architecture`: families write the same kind of vocabulary in ways of their own.
+    public var architecture = ""
+    /// `tokenizer.ggml.model`, the kind of tokenizer: `"gpt2"` is byte-level BPE, `"llama"` SentencePiece's.
     public var model: String
-    /// `tokenizer.ggml.pre`: how text is cut into words.
-    public var pre: String
+    /// `tokenizer.ggml.pre`: how text is cut into words; nil and `"default"` say nothing of it.
+    public var pre: String?
     /// `tokenizer.ggml.tokens`, by id.
     public var tokens: [String]
-    /// `tokenizer.ggml.token_type`, by id: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused.
+    /// `tokenizer.ggml.token_type`, by id: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 a byte.
     ///
     /// Empty when the file has none; then all are normal.
     public var tokenTypes: [Int32]
+    /// `tokenizer.ggml.scores`, by id: what the `llama` kind ranks its merges by; empty when there are none.
+    public var scores: [Float] = []
     /// `tokenizer.ggml.merges`, each two pieces with a space between.
     public var merges: [String]
     /// `tokenizer.ggml.bos_token_id`.
@@ -20,13 +24,17 @@ public struct GGMLVocabulary: Sendable {
     public var unknown: Int?
     /// `tokenizer.ggml.padding_token_id`.
     public var padding: Int?
-    /// `tokenizer.ggml.add_bos_token`.
-    public var addBOS: Bool
+    /// `tokenizer.ggml.add_bos_token`; nil leaves it to the kind.
+    public var addBOS: Bool?
+    /// `tokenizer.ggml.add_eos_token`; nil leaves it to the kind.
+    public var addEOS: Bool?
+    /// `tokenizer.ggml.add_space_prefix`, of the `llama` kind; nil means yes.
+    public var addSpacePrefix: Bool?
 
     /// Takes what the file says, unchecked; `Tokenizer.init(ggml:)` checks.
     public init(
         model: String,
-        pre: String,
+        pre: String?,
         tokens: [String],
         tokenTypes: [Int32],
         merges: [String],
@@ -34,7 +42,7 @@ public struct GGMLVocabulary: Sendable {
         eos: Int? = nil,
         unknown: Int? = nil,
         padding: Int? = nil,
-        addBOS: Bool = false
+        addBOS: Bool? = nil
     ) {
         self.model = model
         self.pre = pre
@@ -50,106 +58,32 @@ public struct GGMLVocabulary: Sendable {
 }
 
 extension Tokenizer {
-    /// The values of `tokenizer.ggml.pre` that are understood.
-    public static let knownGGMLPreTokenizers = ["gpt-2", "llama-bpe", "qwen2", "smollm"]
-
     /// Builds a tokenizer from what a GGUF file holds.
     ///
     /// A GGUF file only names its pre-tokeniser. The steps behind each name are those of the model's
     /// own `tokenizer.json` (so `qwen2` composes to NFC first, which llama.cpp leaves out), and ids
     /// are the same as Hugging Face's.
     ///
-    /// - Throws: `TokenizerError.unknownName` for another model or pre-tokeniser, `.malformed` for
+    /// - Throws: `TokenizerError.unknownName` for another kind or pre-tokeniser, `.malformed` for
     ///   duplicates, unknown ids and merges outside the vocabulary.
     public init(ggml: GGMLVocabulary) throws {
-        let path = "the GGUF file"
-        guard ggml.model == "gpt2" else {
-            throw Names.unknown(ggml.model, of: ["gpt2"], kind: "tokenizer.ggml.model")
-        }
-        var normalizer = TokenizerDefinition.Normalizer.none
-        var ignoreMerges = false
-        let steps: [PreTokenizerStep]
-        switch ggml.pre {
-        case "gpt-2":
-            steps = [try .byteLevel(useRegex: true)]
-        case "smollm":
-            steps = [try .digits(individual: true), try .byteLevel(useRegex: true)]
-        case "qwen2":
-            normalizer = .nfc
-            steps = [
-                .split(try Pattern(KnownPatterns.qwen2)), try .byteLevel(useRegex: false),
-            ]
-        case "llama-bpe":
-            ignoreMerges = true
-            steps = [
-                .split(try Pattern(KnownPatterns.llama3)), try .byteLevel(useRegex: false),
-            ]
-        default:
-            throw Names.unknown(
-                ggml.pre,
-                of: Self.knownGGMLPreTokenizers,
-                kind: "tokenizer.ggml.pre"
-            )
-        }
-        guard ggml.tokenTypes.isEmpty || ggml.tokenTypes.count == ggml.tokens.count else {
+        let count = ggml.tokens.count
+        for (name, found) in [
+            ("token_type", ggml.tokenTypes.count), ("scores", ggml.scores.count),
+        ] where found != 0 && found != count {
             throw TokenizerError.malformed(
-                path: path,
-                place: "tokenizer.ggml.token_type",
-                reason: "\(ggml.tokenTypes.count) types for \(ggml.tokens.count) tokens"
+                path: GGMLKind.path,
+                place: "tokenizer.ggml.\(name)",
+                reason: "\(found) of them for \(count) tokens"
             )
         }
-        let added = zip(ggml.tokens, ggml.tokenTypes).enumerated().compactMap {
-            id,
-            entry -> AddedToken? in
-            switch entry.1 {
-            case 2, 3: AddedToken(id: id, content: entry.0)
-            case 4: AddedToken(id: id, content: entry.0, isSpecial: false)
-            default: nil
-            }
-        }
-        let merges = try ggml.merges.enumerated().map { rank, line in
-            try MergeLine.parse(line, path: path, place: "tokenizer.ggml.merges[\(rank)]")
-        }
-        var prefix: [Int] = []
-        if ggml.addBOS, let bos = ggml.bos { prefix = [bos] }
-        try self.init(
-            TokenizerDefinition(
-                path: path,
-                vocabulary: ggml.tokens.enumerated().map { ($0.element, $0.offset) },
-                merges: merges,
-                added: added,
-                normalizer: normalizer,
-                steps: steps,
-                ignoreMerges: ignoreMerges,
-                prefix: prefix,
-                endOfSequence: ggml.eos,
-                beginOfSequence: ggml.bos,
-                padding: ggml.padding
-            )
-        )
-    }
-}
-
-/// A merge written as two pieces with one space between.
-enum MergeLine {
-    static func parse(
-        _ line: String,
-        path: String,
-        place: String
-    ) throws(TokenizerError) -> (left: String, right: String) {
-        let parts = line.utf8.split(
-            separator: UInt8(ascii: " "),
-            omittingEmptySubsequences: false
-        )
-        guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty,
-            let left = String(parts[0]), let right = String(parts[1])
-        else {
-            throw .malformed(
-                path: path,
-                place: place,
-                reason: "\(TokenizerError.shortened(line)) is not two pieces and one space"
+        guard let kind = GGMLKind(rawValue: ggml.model) else {
+            throw Names.unknown(
+                ggml.model,
+                of: GGMLKind.allCases.map(\.rawValue),
+                kind: "tokenizer.ggml.model"
             )
         }
-        return (left, right)
+        try self.init(kind.definition(ggml))
     }
 }

@@ -37,6 +37,14 @@ enum JSONValue: Sendable {
         return nil
     }
 
+    var doubleValue: Double? {
+        switch self {
+        case .integer(let value): Double(value)
+        case .number(let value): value
+        default: nil
+        }
+    }
+
     var arrayValue: [JSONValue]? {
         if case .array(let value) = self { return value }
         return nil
@@ -66,8 +74,40 @@ struct JSONMember: Sendable {
     var value: JSONValue
 }
 
+extension JSONValue: ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral,
+    ExpressibleByStringLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
+{
+    init(booleanLiteral value: Bool) { self = .bool(value) }
+
+    init(integerLiteral value: Int) { self = .integer(value) }
+
+    init(stringLiteral value: String) { self = .string(value) }
+
+    init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+
+    init(dictionaryLiteral elements: (String, JSONValue)...) {
+        self = .object(elements.map { JSONMember(key: $0.0, value: $0.1) })
+    }
+}
+
 /// Text of JSON, for the files that are written.
 enum JSONText {
+    /// A value on one line.
+    static func text(_ value: JSONValue) -> String {
+        switch value {
+        case .null: return "null"
+        case .bool(let value): return "\(value)"
+        case .integer(let value): return "\(value)"
+        // The shortest text that reads back as the same number.
+        case .number(let value): return "\(value)"
+        case .string(let value): return quoted(value)
+        case .array(let items): return "[\(items.map(text).joined(separator: ", "))]"
+        case .object(let members):
+            let texts = members.map { "\(quoted($0.key)): \(text($0.value))" }
+            return "{\(texts.joined(separator: ", "))}"
+        }
+    }
+
     /// `text` in quotes, with what JSON requires escaped and the rest as UTF-8.
     static func quoted(_ text: String) -> String {
         var out = "\""

@@ -64,8 +64,7 @@ final class Pattern: Sendable {
 
     /// Calls `body` with each part of `text`: matches, and what lies between them.
     ///
-    /// This is Hugging Face's `Split` with the behaviour `Isolated`, empty matches included: they
-    /// divide the text where they stand, except right after a match.
+    /// This is Hugging Face's `Split` with the behaviour `Isolated`.
     ///
     /// - Throws: `TokenizerError.matchLimit`, and what `body` throws.
     func split(
@@ -73,9 +72,27 @@ final class Pattern: Sendable {
         _ matcher: Matcher,
         _ body: (UnsafeBufferPointer<UInt8>) throws -> Void
     ) throws {
+        var kept = 0
+        try matches(text, matcher) { match in
+            if kept < match.lowerBound {
+                try body(UnsafeBufferPointer(rebasing: text[kept..<match.lowerBound]))
+            }
+            if !match.isEmpty { try body(UnsafeBufferPointer(rebasing: text[match])) }
+            kept = match.upperBound
+        }
+        if kept < text.count { try body(UnsafeBufferPointer(rebasing: text[kept...])) }
+    }
+
+    /// Calls `body` with each match in `text`, left to right.
+    ///
+    /// Empty matches are given too, except right after a match.
+    func matches(
+        _ text: UnsafeBufferPointer<UInt8>,
+        _ matcher: Matcher,
+        _ body: (Range<Int>) throws -> Void
+    ) throws {
         let code = NewLetters.mayOccur(in: text) ? wideCode : code
         var from = 0
-        var kept = 0
         var lastEnd = -1
         while from <= text.count, let match = try find(code, text, from, matcher) {
             if match.isEmpty, match.lowerBound == lastEnd {
@@ -83,15 +100,10 @@ final class Pattern: Sendable {
                 while from < text.count, text[from] & 0xC0 == 0x80 { from += 1 }
                 continue
             }
-            if kept < match.lowerBound {
-                try body(UnsafeBufferPointer(rebasing: text[kept..<match.lowerBound]))
-            }
-            if !match.isEmpty { try body(UnsafeBufferPointer(rebasing: text[match])) }
+            try body(match)
             from = match.upperBound
             lastEnd = from
-            kept = from
         }
-        if kept < text.count { try body(UnsafeBufferPointer(rebasing: text[kept...])) }
     }
 
     private func find(

@@ -4,103 +4,42 @@ public struct PromptTemplate: Sendable, Equatable {
     public let name: String
     /// Texts in it that should each be a single special token of the tokenizer.
     public let specialTokens: [String]
+    /// Whether the text begins with the tokenizer's begin-of-sequence token, which is not in `render`'s text.
+    public let beginsSequence: Bool
+    /// The special token that ends the model's turn; nil where only the end-of-sequence token does.
+    public let endOfTurn: String?
     private let withoutInput: [Part]
     private let withInput: [Part]
 
-    private enum Part: Equatable {
+    enum Part: Equatable {
         case text(String)
         case prompt
         case input
+        /// The user's turn: the prompt, and an input after an empty line.
+        ///
+        /// Some models' own templates take white space from both ends of it.
+        case message(trimmed: Bool)
         /// Text of the person who set up the run; like a prompt, it is not the template's own.
         case given(String)
     }
 
-    /// The names that `named(_:)` knows.
-    public static let names = ["alpaca", "chatml", "dolly", "plain"]
-
-    /// The template of that name.
-    ///
-    /// - Throws: `TokenizerError.unknownName` with the nearest known name.
-    public static func named(_ name: String) throws -> PromptTemplate {
-        switch name {
-        case "alpaca": alpaca
-        case "chatml": chatML()
-        case "dolly": dolly
-        case "plain": plain
-        default: throw Names.unknown(name, of: names, kind: "prompt template")
-        }
-    }
-
-    /// The prompt alone; an input follows after an empty line.
-    public static let plain = PromptTemplate(
-        name: "plain",
-        specialTokens: [],
-        withoutInput: [.prompt],
-        withInput: [.prompt, .text("\n\n"), .input]
-    )
-
-    /// Stanford Alpaca's, which the DSKD experiments use.
-    public static let alpaca = PromptTemplate(
-        name: "alpaca",
-        specialTokens: [],
-        withoutInput: [
-            .text(
-                "Below is an instruction that describes a task. Write a response that "
-                    + "appropriately completes the request.\n\n### Instruction:\n"
-            ),
-            .prompt, .text("\n\n### Response:\n"),
-        ],
-        withInput: [
-            .text(
-                "Below is an instruction that describes a task, paired with an input that "
-                    + "provides further context. Write a response that appropriately completes "
-                    + "the request.\n\n### Instruction:\n"
-            ),
-            .prompt, .text("\n\n### Input:\n"), .input, .text("\n\n### Response:\n"),
-        ]
-    )
-
-    /// Databricks Dolly's: Alpaca's without input; one introduction and a bare `Input:` with it.
-    public static let dolly = PromptTemplate(
-        name: "dolly",
-        specialTokens: [],
-        withoutInput: alpaca.withoutInput,
-        withInput: Array(alpaca.withoutInput.prefix(2)) + [
-            .text("\n\nInput:\n"), .input, .text("\n\n### Response:\n"),
-        ]
-    )
-
-    /// ChatML: turns between `<|im_start|>` and `<|im_end|>`.
-    ///
-    /// - Parameter system: A system message to put first; none unless given.
-    public static func chatML(system: String? = nil) -> PromptTemplate {
-        var start: [Part] = []
-        if let system {
-            start = [.text("<|im_start|>system\n"), .given(system), .text("<|im_end|>\n")]
-        }
-        start += [.text("<|im_start|>user\n"), .prompt]
-        let end = [Part.text("<|im_end|>\n<|im_start|>assistant\n")]
-        return PromptTemplate(
-            name: "chatml",
-            specialTokens: ["<|im_start|>", "<|im_end|>"],
-            withoutInput: start + end,
-            withInput: start + [.text("\n\n"), .input] + end
-        )
-    }
-
-    private init(
+    init(
         name: String,
-        specialTokens: [String],
+        specialTokens: [String] = [],
+        beginsSequence: Bool = false,
+        endOfTurn: String? = nil,
         withoutInput: [Part],
         withInput: [Part]
     ) {
         self.name = name
         self.specialTokens = specialTokens
+        self.beginsSequence = beginsSequence
+        self.endOfTurn = endOfTurn
         self.withoutInput = withoutInput
         self.withInput = withInput
     }
 
-    /// The whole text, where an empty input counts as none.
+    /// The whole text, where an empty input counts as none; without the begin-of-sequence token.
     public func render(prompt: String, input: String? = nil) -> String {
         segments(prompt: prompt, input: input).map(\.text).joined()
     }
@@ -115,17 +54,33 @@ public struct PromptTemplate: Sendable, Equatable {
         let input = input ?? ""
         return (input.isEmpty ? withoutInput : withInput).map { part in
             switch part {
-            case .text(let text): (text, true)
-            case .prompt: (prompt, false)
-            case .input: (input, false)
-            case .given(let text): (text, false)
+            case .text(let text): return (text, true)
+            case .prompt: return (prompt, false)
+            case .input: return (input, false)
+            case .given(let text): return (text, false)
+            case .message(let isTrimmed):
+                let message = input.isEmpty ? prompt : prompt + "\n\n" + input
+                return (isTrimmed ? Self.trimmed(message) : message, false)
             }
         }
+    }
+
+    /// Without white space at either end, as Python's `str.strip` has it.
+    private static func trimmed(_ text: String) -> String {
+        func isSpace(_ scalar: Unicode.Scalar) -> Bool {
+            scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value)
+        }
+        let scalars = text.unicodeScalars
+        guard let first = scalars.firstIndex(where: { !isSpace($0) }),
+            let last = scalars.lastIndex(where: { !isSpace($0) })
+        else { return "" }
+        return String(scalars[first...last])
     }
 
     /// 32 hexadecimal digits that differ when the texts differ; FNV-1a, not cryptographic.
     public var fingerprint: String {
         var hash = Fingerprint.Hash()
+        hash.add("begins \(beginsSequence)")
         for parts in [withoutInput, withInput] {
             hash.add("parts \(parts.count)")
             for part in parts {
@@ -134,6 +89,7 @@ public struct PromptTemplate: Sendable, Equatable {
                 case .given(let text): hash.add("given \(text)")
                 case .prompt: hash.add("prompt")
                 case .input: hash.add("input")
+                case .message(let isTrimmed): hash.add("message \(isTrimmed)")
                 }
             }
         }
@@ -146,24 +102,33 @@ extension Tokenizer {
     ///
     /// The rendered text is encoded as one, so words join across the seams as they would in Hugging
     /// Face's `tokenizers`; only names of special tokens inside the prompt or input stay plain text.
+    /// A template that begins a sequence puts the begin token in front, once; nothing else that this
+    /// tokenizer puts around texts is added.
     ///
-    /// - Throws: `TokenizerError.matchLimit`; `.malformed` when the template needs a special token
+    /// - Throws: `TokenizerError.matchLimit`; `.unsupported` when the template needs a special token
     ///   that this tokenizer does not have.
     public func encode(
         _ template: PromptTemplate,
         prompt: String,
         input: String? = nil
     ) throws -> [UInt32] {
-        for token in template.specialTokens where !(id(of: token).map(isSpecial) ?? false) {
-            throw TokenizerError.unsupported(
+        func missing(_ what: String) -> TokenizerError {
+            .unsupported(
                 path: "the tokenizer",
-                what: "the template '\(template.name)', which needs the "
-                    + "special token \(token),",
+                what: "the template '\(template.name)', which needs the \(what),",
                 known: []
             )
         }
-        let segments = template.segments(prompt: prompt, input: input)
-        guard !template.specialTokens.isEmpty else {
+        for token in template.specialTokens where !(id(of: token).map(isSpecial) ?? false) {
+            throw missing("special token \(token)")
+        }
+        var segments = template.segments(prompt: prompt, input: input)
+        if template.beginsSequence {
+            guard let begin = beginOfSequence else { throw missing("begin-of-sequence token") }
+            // As text, since the stretch after a special token may be read otherwise than a text's
+            // beginning.
+            segments.insert((piece(begin), true), at: 0)
+        } else if template.specialTokens.isEmpty {
             return try encodePlain(segments.map(\.text).joined())
         }
         var text = ""

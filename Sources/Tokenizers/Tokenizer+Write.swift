@@ -41,29 +41,61 @@ extension TokenizerCore {
           "truncation": null,
           "padding": null,
           "added_tokens": [\(list(added.map { addedJSON($0, withID: true) }, indent: 2))],
-          "normalizer": \(normalizer == .nfc ? #"{"type": "NFC"}"# : "null"),
-          "pre_tokenizer": {
-            "type": "Sequence",
-            "pretokenizers": [\(list(preTokenizer.steps.map(stepJSON), indent: 4))]
-          },
+          "normalizer": \(JSONText.text(normalizer.json)),
+          "pre_tokenizer": \(preTokenizerJSON),
           "post_processor": \(postProcessorJSON),
-          "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, \
-        "use_regex": true},
-          "model": {
-            "type": "BPE",
-            "dropout": null,
-            "unk_token": \(unknown.map(quoted) ?? "null"),
-            "continuing_subword_prefix": null,
-            "end_of_word_suffix": null,
-            "fuse_unk": \(fuseUnknown),
-            "byte_fallback": false,
-            "ignore_merges": \(ignoreMerges),
-            "vocab": {\(list(vocabularyJSON, indent: 4))},
-            "merges": [\(list(mergesJSON, indent: 4))]
-          }
+          "decoder": \(decoderJSON),
+          "model": \(modelJSON)
         }
 
         """
+    }
+
+    private var preTokenizerJSON: String {
+        guard !preTokenizer.steps.isEmpty else { return "null" }
+        return """
+            {
+                "type": "Sequence",
+                "pretokenizers": [\(list(preTokenizer.steps.map { JSONText.text($0.json) }, indent: 4))]
+              }
+            """
+    }
+
+    private var decoderJSON: String {
+        guard let decoders else { return "null" }
+        guard decoders.count != 1 else { return JSONText.text(decoders[0].json) }
+        return JSONText.text(["type": "Sequence", "decoders": .array(decoders.map(\.json))])
+    }
+
+    private var modelJSON: String {
+        if case .unigram = pieces {
+            // Ids are places in this list; the model's come first.
+            let vocabulary = scores.indices.prefix(scores.count - addedOnly.count).map {
+                "[\(quoted(UInt32($0))), \(scores[$0])]"
+            }
+            return """
+                {
+                    "type": "Unigram",
+                    "unk_id": \(unknown.map { "\($0)" } ?? "null"),
+                    "vocab": [\(list(vocabulary, indent: 4))],
+                    "byte_fallback": \(spelledBytes != nil)
+                  }
+                """
+        }
+        return """
+            {
+                "type": "BPE",
+                "dropout": null,
+                "unk_token": \(unknown.map(quoted) ?? "null"),
+                "continuing_subword_prefix": null,
+                "end_of_word_suffix": null,
+                "fuse_unk": \(fuseUnknown),
+                "byte_fallback": \(spelledBytes != nil),
+                "ignore_merges": \(ignoreMerges),
+                "vocab": {\(list(vocabularyJSON, indent: 4))},
+                "merges": [\(list(mergesJSON, indent: 4))]
+              }
+            """
     }
 
     private func list(_ items: [String], indent: Int) -> String {
@@ -78,19 +110,6 @@ extension TokenizerCore {
             + "\"single_word\": \(token.singleWord), \"lstrip\": \(token.stripLeft), "
             + "\"rstrip\": \(token.stripRight), \"normalized\": \(token.normalized), "
             + "\"special\": \(token.isSpecial)}"
-    }
-
-    private func stepJSON(_ step: PreTokenizerStep) -> String {
-        switch step {
-        case .split(let pattern):
-            "{\"type\": \"Split\", \"pattern\": {\"Regex\": \(JSONText.quoted(pattern.source))}, "
-                + "\"behavior\": \"Isolated\", \"invert\": false}"
-        case .digits(let individual, _):
-            "{\"type\": \"Digits\", \"individual_digits\": \(individual)}"
-        case .byteLevel(let space, let pattern):
-            "{\"type\": \"ByteLevel\", \"add_prefix_space\": \(space), \"trim_offsets\": true, "
-                + "\"use_regex\": \(pattern != nil)}"
-        }
     }
 
     private var postProcessorJSON: String {
@@ -113,9 +132,14 @@ extension TokenizerCore {
     }
 
     private var vocabularyJSON: [String] {
-        (0..<vocabulary.count).filter { !vocabulary.isHole($0) }.map {
-            "\(JSONText.quoted(vocabulary.piece($0))): \($0)"
-        }
+        // Added tokens that follow the model's without a gap get the same ids again; others only
+        // keep theirs by standing in the model's vocabulary.
+        let modelCount = vocabulary.count - addedOnly.count
+        let follow =
+            addedOnly.allSatisfy { $0 >= modelCount }
+            && (0..<modelCount).allSatisfy { !vocabulary.isHole($0) }
+        return (0..<(follow ? modelCount : vocabulary.count)).filter { !vocabulary.isHole($0) }
+            .map { "\(JSONText.quoted(vocabulary.piece($0))): \($0)" }
     }
 
     private var mergesJSON: [String] {

@@ -1,4 +1,4 @@
-/// Byte-level BPE: text to token ids and back.
+/// Text to token ids and back: byte-level and SentencePiece-style BPE, and Unigram.
 ///
 /// A value type over shared, unchangeable tables; copies cost nothing and may be used by any thread.
 public struct Tokenizer: Sendable {
@@ -38,24 +38,11 @@ public struct Tokenizer: Sendable {
     /// The bytes that a token stands for; empty for special tokens and ids without a piece.
     ///
     /// Concatenated over the tokens of a text they are that text's UTF-8; one token's bytes need not
-    /// be valid UTF-8.
+    /// be valid UTF-8. With a SentencePiece-style tokenizer they are the normalised text's: a mark
+    /// `▁` is a space, wherever its piece stands, and `<0x0A>` is the byte. Such tokenizers mostly
+    /// put a space in front of a text, which `decode(_:skipSpecialTokens:)` takes away again and
+    /// these bytes keep, since one piece does not know whether it is the first.
     public func bytes(of id: UInt32) -> [UInt8] { Array(core.rawBytes(Int(id))) }
-
-    /// The text of `ids`; bytes that are not UTF-8 become U+FFFD.
-    ///
-    /// - Parameter skipSpecialTokens: Leave special tokens out, or write their names.
-    public func decode(_ ids: [UInt32], skipSpecialTokens: Bool = true) -> String {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(ids.count * 4)
-        for id in ids {
-            if isSpecial(id) {
-                if !skipSpecialTokens { bytes.append(contentsOf: piece(id).utf8) }
-            } else {
-                bytes.append(contentsOf: core.rawBytes(Int(id)))
-            }
-        }
-        return String(decoding: bytes, as: UTF8.self)
-    }
 }
 
 extension TokenizerCore {

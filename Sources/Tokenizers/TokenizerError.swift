@@ -14,6 +14,8 @@ public enum TokenizerError: Error, Equatable, CustomStringConvertible {
     case matchLimit(pattern: String, reason: String)
     /// Training cannot be done with these arguments.
     case training(reason: String)
+    /// A model's own prompt template was asked for, and there is none that can be told for sure.
+    case noTemplate(path: String, reason: String, near: String?)
     /// A file could not be written.
     case unwritable(path: String, reason: String)
 
@@ -38,6 +40,16 @@ public enum TokenizerError: Error, Equatable, CustomStringConvertible {
                 + "Split the text, or use a tokenizer with a simpler pattern"
         case .training(let reason):
             return "the tokenizer cannot be trained: \(reason)"
+        case .noTemplate(let path, let reason, let near):
+            let names = PromptTemplate.names.joined(separator: ", ")
+            guard let near else {
+                return
+                    "\(path): \(reason), so the prompt template must be given: set template to one of "
+                    + names
+            }
+            return
+                "\(path): \(reason); it looks like \(near), perhaps with a system message of its own. "
+                + "Set template: \(near), or another of \(names)"
         case .unwritable(let path, let reason):
             return "\(path): cannot be written: \(reason)"
         }

@@ -2,14 +2,14 @@
 struct TokenizerFile {
     let path: String
 
-    static let knownPreTokenizers = ["ByteLevel", "Digits", "Sequence", "Split"]
+    /// Longer sequences of steps are refused.
     static let stepLimit = 32
 
-    private func malformed(_ place: String, _ reason: String) -> TokenizerError {
+    func malformed(_ place: String, _ reason: String) -> TokenizerError {
         .malformed(path: path, place: place, reason: reason)
     }
 
-    private func unsupported(_ what: String, known: [String] = []) -> TokenizerError {
+    func unsupported(_ what: String, known: [String] = []) -> TokenizerError {
         .unsupported(path: path, what: what, known: known)
     }
 
@@ -17,29 +17,45 @@ struct TokenizerFile {
         guard let model = root["model"], model.objectValue != nil else {
             throw malformed("model", "there is no such object")
         }
-        try checkModel(model)
+        let kind = try kind(model)
         var definition = TokenizerDefinition(
             path: path,
-            vocabulary: try vocabulary(model["vocab"] ?? .null),
-            merges: try merges(model["merges"] ?? .null),
+            model: kind,
+            vocabulary: [],
+            merges: [],
             added: try added(root["added_tokens"] ?? .null),
             normalizer: try normalizer(root["normalizer"] ?? .null),
-            steps: try steps(root["pre_tokenizer"] ?? .null)
+            steps: try steps(root["pre_tokenizer"] ?? .null),
+            decoders: try decoders(root["decoder"] ?? .null),
+            byteFallback: try bool(model, "byte_fallback", place: "model")
         )
-        definition.ignoreMerges = try bool(model, "ignore_merges", place: "model")
-        definition.fuseUnknown = try bool(model, "fuse_unk", place: "model")
-        definition.unknown = model["unk_token"]?.stringValue
+        switch kind {
+        case .bpe:
+            try checkBPE(model)
+            definition.vocabulary = try vocabulary(model["vocab"] ?? .null)
+            definition.merges = try merges(model["merges"] ?? .null)
+            definition.ignoreMerges = try bool(model, "ignore_merges", place: "model")
+            definition.fuseUnknown = try bool(model, "fuse_unk", place: "model")
+            definition.unknown = model["unk_token"]?.stringValue
+        case .unigram:
+            try scoredVocabulary(model, &definition)
+        }
         try postProcessor(root["post_processor"] ?? .null, &definition, depth: 0)
-        try checkDecoder(root["decoder"] ?? .null)
         return definition
     }
 
-    private func checkModel(_ model: JSONValue) throws(TokenizerError) {
-        // Files of before 2020 leave the type out.
-        let type = model["type"] ?? .string("BPE")
-        guard type.stringValue == "BPE" else {
-            throw unsupported("model.type \(name(type))", known: ["BPE"])
+    private func kind(_ model: JSONValue) throws(TokenizerError) -> TokenizerDefinition.Model {
+        // Files of before 2020 leave the type out; only Unigram's vocabulary is a list.
+        guard let type = model["type"], !type.isNull else {
+            return model["vocab"]?.arrayValue == nil ? .bpe : .unigram
         }
+        guard let kind = type.stringValue.flatMap(TokenizerDefinition.Model.init) else {
+            throw unsupported("model.type \(name(type))", known: ["BPE", "Unigram"])
+        }
+        return kind
+    }
+
+    private func checkBPE(_ model: JSONValue) throws(TokenizerError) {
         for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
             let value = model[key] ?? .null
             guard value.isNull || value.stringValue == "" else {
@@ -50,9 +66,6 @@ struct TokenizerFile {
         case .null, .integer(0), .number(0): break
         case let value: throw unsupported("model.dropout \(name(value))")
         }
-        guard try !bool(model, "byte_fallback", place: "model") else {
-            throw unsupported("model.byte_fallback true")
-        }
         switch model["unk_token"] ?? .null {
         case .null, .string: break
         default: throw malformed("model.unk_token", "a string was expected")
@@ -60,12 +73,12 @@ struct TokenizerFile {
     }
 
     /// A value for an error message.
-    private func name(_ value: JSONValue) -> String {
+    func name(_ value: JSONValue) -> String {
         value.stringValue.map(TokenizerError.shortened) ?? value.kind
     }
 
     /// A boolean that is false when absent.
-    private func bool(
+    func bool(
         _ object: JSONValue,
         _ key: String,
         place: String,
@@ -95,6 +108,35 @@ struct TokenizerFile {
             entries.append((member.key, id))
         }
         return entries
+    }
+
+    /// A Unigram model's list of pieces and scores; ids are places in it.
+    private func scoredVocabulary(
+        _ model: JSONValue,
+        _ definition: inout TokenizerDefinition
+    ) throws(TokenizerError) {
+        guard let items = model["vocab"]?.arrayValue else {
+            throw malformed("model.vocab", "a list of pieces and scores was expected")
+        }
+        guard items.count <= Vocabulary.idLimit else {
+            throw malformed("model.vocab", "it has more than \(Vocabulary.idLimit) pieces")
+        }
+        for (id, item) in items.enumerated() {
+            guard let pair = item.arrayValue, pair.count == 2, let piece = pair[0].stringValue,
+                let score = pair[1].doubleValue
+            else {
+                throw malformed("model.vocab[\(id)]", "[\"piece\", score] was expected")
+            }
+            definition.vocabulary.append((piece, id))
+            definition.scores.append(score)
+        }
+        switch model["unk_id"] ?? .null {
+        case .null: break
+        case .integer(let id) where definition.vocabulary.indices.contains(id):
+            definition.unknown = definition.vocabulary[id].piece
+        case let value: throw malformed("model.unk_id", "\(name(value)) is no id of the vocabulary")
+        }
+        definition.fuseUnknown = true
     }
 
     private func merges(
@@ -153,151 +195,5 @@ struct TokenizerFile {
             stripRight: try bool(value, "rstrip", place: place),
             normalized: try bool(value, "normalized", place: place, absent: !special)
         )
-    }
-
-    private func normalizer(
-        _ value: JSONValue
-    ) throws(TokenizerError) -> TokenizerDefinition.Normalizer {
-        if value.isNull { return .none }
-        let type = value["type"] ?? .null
-        if type.stringValue == "NFC" { return .nfc }
-        if type.stringValue == "Sequence", let list = value["normalizers"]?.arrayValue {
-            if list.isEmpty { return .none }
-            if list.count == 1, list[0]["type"]?.stringValue == "NFC" { return .nfc }
-        }
-        throw unsupported("the normalizer \(name(type))", known: ["null", "NFC"])
-    }
-
-    private func steps(_ value: JSONValue) throws(TokenizerError) -> [PreTokenizerStep] {
-        var steps: [PreTokenizerStep] = []
-        try appendSteps(value, &steps, place: "pre_tokenizer")
-        guard case .byteLevel = steps.last else {
-            throw unsupported("a pre_tokenizer that does not end in ByteLevel")
-        }
-        for step in steps.dropLast() {
-            guard case .byteLevel = step else { continue }
-            throw unsupported("a ByteLevel pre_tokenizer before the last step")
-        }
-        return steps
-    }
-
-    private func appendSteps(
-        _ value: JSONValue,
-        _ steps: inout [PreTokenizerStep],
-        place: String
-    ) throws(TokenizerError) {
-        guard steps.count < Self.stepLimit else {
-            throw malformed(place, "more than \(Self.stepLimit) steps")
-        }
-        let type = value["type"] ?? .null
-        switch type.stringValue {
-        case "Sequence":
-            guard let list = value["pretokenizers"]?.arrayValue else {
-                throw malformed("\(place).pretokenizers", "an array was expected")
-            }
-            for (index, item) in list.enumerated() {
-                try appendSteps(item, &steps, place: "\(place)[\(index)]")
-            }
-        case "Digits":
-            let individual = try bool(value, "individual_digits", place: place)
-            steps.append(try .digits(individual: individual))
-        case "ByteLevel":
-            steps.append(
-                try .byteLevel(
-                    addPrefixSpace: try bool(
-                        value,
-                        "add_prefix_space",
-                        place: place,
-                        absent: true
-                    ),
-                    useRegex: try bool(value, "use_regex", place: place, absent: true)
-                )
-            )
-        case "Split":
-            let behavior = value["behavior"] ?? .null
-            guard behavior.stringValue == "Isolated" else {
-                throw unsupported("\(place).behavior \(name(behavior))", known: ["Isolated"])
-            }
-            guard try !bool(value, "invert", place: place) else {
-                throw unsupported("\(place).invert true")
-            }
-            guard let pattern = value["pattern"]?["Regex"]?.stringValue else {
-                throw unsupported("\(place).pattern without Regex", known: ["Regex"])
-            }
-            steps.append(.split(try Pattern(pattern)))
-        default:
-            throw unsupported("the pre_tokenizer \(name(type))", known: Self.knownPreTokenizers)
-        }
-    }
-
-    private func checkDecoder(_ value: JSONValue) throws(TokenizerError) {
-        // Without one, pieces still stand for bytes; this reader decodes them so.
-        if value.isNull { return }
-        let type = value["type"] ?? .null
-        guard type.stringValue == "ByteLevel" else {
-            throw unsupported("the decoder \(name(type))", known: ["null", "ByteLevel"])
-        }
-    }
-
-    private func postProcessor(
-        _ value: JSONValue,
-        _ definition: inout TokenizerDefinition,
-        depth: Int
-    ) throws(TokenizerError) {
-        if value.isNull { return }
-        let type = value["type"] ?? .null
-        switch type.stringValue {
-        case "ByteLevel": break
-        case "Sequence" where depth == 0:
-            for item in value["processors"]?.arrayValue ?? [] {
-                try postProcessor(item, &definition, depth: 1)
-            }
-        case "TemplateProcessing":
-            try template(value, &definition)
-        default:
-            throw unsupported(
-                "the post_processor \(name(type))",
-                known: ["null", "ByteLevel", "TemplateProcessing", "Sequence"]
-            )
-        }
-    }
-
-    private func template(
-        _ value: JSONValue,
-        _ definition: inout TokenizerDefinition
-    ) throws(TokenizerError) {
-        let place = "post_processor.single"
-        var before: [Int] = []
-        var after: [Int] = []
-        var sequences = 0
-        let items = value["single"]?.arrayValue ?? []
-        guard items.count <= Self.stepLimit else {
-            throw malformed(place, "more than \(Self.stepLimit) parts")
-        }
-        for item in items {
-            if item["Sequence"] != nil {
-                sequences += 1
-            } else if let key = item["SpecialToken"]?["id"]?.stringValue {
-                guard let ids = value["special_tokens"]?[key]?["ids"]?.arrayValue,
-                    ids.count <= Self.stepLimit
-                else {
-                    throw malformed(
-                        place,
-                        "\(TokenizerError.shortened(key)) has no ids, or too many"
-                    )
-                }
-                for id in ids {
-                    guard let id = id.integerValue else {
-                        throw malformed(place, "an id is not an integer")
-                    }
-                    if sequences == 0 { before.append(id) } else { after.append(id) }
-                }
-            } else {
-                throw malformed(place, "Sequence or SpecialToken was expected")
-            }
-        }
-        guard sequences == 1 else { throw unsupported("\(place) with \(sequences) sequences") }
-        definition.prefix = before + definition.prefix
-        definition.suffix += after
     }
 }

@@ -98,7 +98,7 @@ struct Failure: Error {
         switch error {
         case .unreadable: Code.missing
         case .unwritable: Code.inputOutput
-        case .unknownName: Code.usage
+        case .unknownName, .noTemplate: Code.usage
         case .malformed, .unsupported, .badPattern, .matchLimit, .training: Code.badData
         }
     }

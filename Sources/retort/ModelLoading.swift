@@ -24,7 +24,9 @@ enum ModelLoading {
 
     /// The tokens that end an answer.
     static func stopTokens(_ tokenizer: Tokenizer) -> Set<UInt32> {
-        Set([tokenizer.endOfSequence, tokenizer.id(of: "<|im_end|>")].compactMap { $0 })
+        let turns = PromptTemplate.all.compactMap(\.endOfTurn).compactMap { tokenizer.id(of: $0) }
+            .filter { tokenizer.isSpecial($0) }
+        return Set(turns + [tokenizer.endOfSequence].compactMap { $0 })
     }
 
     /// Says how many prompts are too long for a model: they get an empty answer.

@@ -21,7 +21,7 @@ struct Retort: ParsableCommand {
         version: Version.text,
         subcommands: [
             RunCommand.self, ExtractCommand.self, DistillCommand.self, EvalCommand.self,
-            GenerateCommand.self, CacheCommand.self, ModelCommand.self,
+            GenerateCommand.self, CacheCommand.self, ModelCommand.self, TokenizeCommand.self,
         ]
     )
 

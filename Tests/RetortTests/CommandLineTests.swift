@@ -10,6 +10,7 @@ struct CommandLineTests {
             for command in [
                 ["extract"], ["distill"], ["eval"], ["generate"], ["run"], ["cache", "inspect"],
                 ["cache", "verify"], ["model", "info"], ["model", "new"], ["model", "prune"],
+                ["model", "logits"], ["tokenize"],
             ] {
                 let result = try RetortProcess.run(command + ["--help"], in: folder)
                 #expect(
@@ -51,6 +52,11 @@ struct CommandLineTests {
                 ], 65, "unknown architecture \"mamba\""
             ),
             (["model", "info", "nowhere"], 66, "nowhere"),
+            (["model", "infoo", "nowhere"], 64, "infoo"),
+            (["tokenize", "nowhere", "one.jsonl"], 66, "nowhere"),
+            (["tokenize", "nowhere", "gone.jsonl"], 66, "gone.jsonl"),
+            (["tokenize", "cut.gguf", "one.jsonl"], 65, "cut.gguf"),
+            (["tokenize", "m", "one.jsonl", "--jsno"], 64, "--jsno"),
             (["cache", "verify", "nowhere"], 66, "nowhere"),
             (
                 [

@@ -66,7 +66,7 @@ struct PromptTemplateTests {
             try PromptTemplate.named("Chat-ML")
         }
         #expect(error?.description.contains("Did you mean 'chatml'?") == true)
-        #expect(error?.description.contains("alpaca, chatml, dolly, plain") == true)
+        #expect(error?.description.contains("alpaca, chatml, dolly, gemma") == true)
     }
 
     @Test(

@@ -31,7 +31,10 @@ struct GenerateCommand: ParsableCommand {
     @Option(help: "Where the answers go.")
     var output: String
 
-    @Option(help: "Prompt template: \(PromptTemplate.names.joined(separator: ", ")).")
+    @Option(
+        help:
+            "Prompt template: \(PromptTemplate.names.joined(separator: ", ")); auto takes the model's own."
+    )
     var template = "chatml"
 
     @Option(help: "Most tokens of an answer.")
@@ -86,11 +89,11 @@ struct GenerateCommand: ParsableCommand {
         let lines = try PromptFile.read(prompts)
         try checkOutput()
         let (loaded, tokenizer) = try ModelLoading.load(model)
-        let template = try PromptTemplate.named(template)
+        let template = try PromptTemplate.named(template, modelAt: URL(fileURLWithPath: model))
         let encoded = try lines.map {
             try tokenizer.encode(template, prompt: $0.prompt, input: $0.input)
         }
-        var answers = try AnswerFile(output, key: try answerKey())
+        var answers = try AnswerFile(output, key: try answerKey(template))
         Console.say(
             "\(lines.count) prompts, \(answers.known.count) answered already; model \(model)"
         )
@@ -187,10 +190,10 @@ struct GenerateCommand: ParsableCommand {
     }
 
     /// What the answers depend on: those of another model or other options are not gone on with.
-    private func answerKey() throws -> String {
+    private func answerKey(_ template: PromptTemplate) throws -> String {
         let parts = [
             try weightsFingerprint(URL(fileURLWithPath: model)),
-            try sha256(of: URL(fileURLWithPath: prompts)), template, "\(maxNewTokens)",
+            try sha256(of: URL(fileURLWithPath: prompts)), template.name, "\(maxNewTokens)",
             "\(temperature)", "\(topK)", "\(topP)", "\(noRepeatNgram)", "\(seed)",
             compute.available.rawValue,
         ]

@@ -10,68 +10,8 @@ struct ModelCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model",
         abstract: "Make students and look at models.",
-        subcommands: [Info.self, New.self, Prune.self, Hidden.self]
+        subcommands: [Info.self, New.self, Prune.self, Logits.self]
     )
-
-    /// What a model is.
-    struct Info: ParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Show what a model directory or GGUF file holds.",
-            discussion: "Example:\n  retort model info models/smollm2-135m-instruct.gguf"
-        )
-
-        @Argument(help: "A Hugging Face directory or a GGUF file.")
-        var model: String
-
-        @Flag(name: .customLong("json"), help: "Print JSON.")
-        var isJSON = false
-
-        private struct Facts: Encodable {
-            let architecture: String
-            let hiddenSize, layers, heads, keyValueHeads, intermediateSize, vocabulary: Int
-            let positions: Int
-            let tiedHead: Bool
-            let parameters: Int
-            let tokenizer: String
-            let tokenizerTokens: Int
-        }
-
-        func run() throws {
-            let checkpoint = try Checkpoint(URL(fileURLWithPath: model))
-            let tokenizer = try Tokenizer(checkpoint)
-            let c = checkpoint.configuration
-            let facts = Facts(
-                architecture: c.modelType,
-                hiddenSize: c.hiddenSize,
-                layers: c.layerCount,
-                heads: c.headCount,
-                keyValueHeads: c.keyValueHeadCount,
-                intermediateSize: c.intermediateSize,
-                vocabulary: c.vocabularySize,
-                positions: c.maxPositions,
-                tiedHead: c.tiesEmbeddings,
-                parameters: checkpoint.parameterCount,
-                tokenizer: tokenizer.fingerprint,
-                tokenizerTokens: tokenizer.vocabularySize
-            )
-            if isJSON {
-                Console.print(try jsonText(facts))
-                return
-            }
-            let millions = String(format: "%.1f", Double(facts.parameters) / 1e6)
-            Console.print(
-                """
-                architecture   \(facts.architecture)\(facts.tiedHead ? ", head tied to the embedding" : "")
-                parameters     \(millions) million (\(ProgressLine.bytes(4 * facts.parameters)) as float32)
-                hidden size    \(facts.hiddenSize), \(facts.layers) layers, \(facts.heads) heads \
-                (\(facts.keyValueHeads) for keys and values), MLP \(facts.intermediateSize)
-                positions      \(facts.positions)
-                vocabulary     \(facts.vocabulary) (tokenizer \(facts.tokenizerTokens), \
-                fingerprint \(facts.tokenizer))
-                """
-            )
-        }
-    }
 
     /// A student from scratch.
     struct New: ParsableCommand {

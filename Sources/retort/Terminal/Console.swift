@@ -45,9 +45,12 @@ enum Console {
     /// A result, to standard output.
     ///
     /// Ends the program with code 74 when it cannot be written: a script must not take silence for success.
-    static func print(_ text: String) {
+    static func print(_ text: String) { print(Data((text + "\n").utf8)) }
+
+    /// A piece of a result as it stands, otherwise like a result.
+    static func print(_ bytes: Data) {
         do {
-            try FileHandle.standardOutput.write(contentsOf: Data((text + "\n").utf8))
+            try FileHandle.standardOutput.write(contentsOf: bytes)
         } catch {
             self.error("standard output cannot be written")
             exit(Failure.Code.inputOutput)

@@ -1,0 +1,124 @@
+/// A stretch of text on its way through the normaliser.
+struct NormalizedText {
+    var bytes: [UInt8]
+    /// How many bytes in front stem from the first character of the whole text.
+    ///
+    /// The reference keeps an offset for every byte. The only thing it decides is whether Metaspace
+    /// with the scheme "first" puts its mark in front, so this is all that is kept.
+    var lead: Int
+
+    init(_ text: UnsafeBufferPointer<UInt8>, startsText: Bool) {
+        bytes = Array(text)
+        lead = startsText ? Self.firstWidth(bytes) : 0
+    }
+
+    /// Sets the bytes that a change of single characters made; the first still stems from the first.
+    mutating func replaceCharacters(_ new: [UInt8]) {
+        bytes = new
+        lead = lead > 0 ? Self.firstWidth(new) : 0
+    }
+
+    private static func firstWidth(_ bytes: [UInt8]) -> Int {
+        guard bytes.count > 1 else { return bytes.count }
+        var width = 1
+        while width < bytes.count, bytes[width] & 0xC0 == 0x80 { width += 1 }
+        return width
+    }
+}
+
+extension TokenizerDefinition.Normalizer {
+    func apply(_ text: inout NormalizedText, _ matcher: Pattern.Matcher) throws {
+        for step in steps where !text.bytes.isEmpty { try step.apply(&text, matcher) }
+    }
+
+    /// True where no step would change `text`, known without doing them.
+    func leaves(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
+        steps.allSatisfy {
+            if case .nfc = $0 { Normalization.isPlainlyComposed(text) } else { false }
+        }
+    }
+}
+
+extension NormalizerStep {
+    fileprivate func apply(
+        _ text: inout NormalizedText,
+        _ matcher: Pattern.Matcher
+    ) throws {
+        switch self {
+        case .nfc: text.replaceCharacters(Normalization.apply(.nfc, text.bytes))
+        case .nfd: text.replaceCharacters(Normalization.apply(.nfd, text.bytes))
+        case .nfkc: text.replaceCharacters(Normalization.apply(.nfkc, text.bytes))
+        case .nfkd: text.replaceCharacters(Normalization.apply(.nfkd, text.bytes))
+        case .lowercase: text.replaceCharacters(Normalization.lowercase(text.bytes))
+        case .strip(let left, let right): text.strip(left: left, right: right)
+        case .stripAccents:
+            text.filter { !Normalization.isAccent($0) }
+        case .replace(let pattern, let content):
+            try text.replace(pattern, with: Array(content.utf8), matcher)
+        case .prepend(let front):
+            text.bytes.insert(contentsOf: front.utf8, at: 0)
+            if text.lead > 0 { text.lead += front.utf8.count }
+        case .precompiled(let map): text.replaceCharacters(map.apply(text.bytes))
+        case .nmt:
+            text.filter { !Normalization.isDroppedByNmt($0) }
+            text.replaceCharacters(Normalization.nmtSpaces(text.bytes))
+        }
+    }
+}
+
+extension NormalizedText {
+    fileprivate mutating func strip(left: Bool, right: Bool) {
+        let cut = bytes.withUnsafeBufferPointer { text -> Range<Int> in
+            let start = left ? TextEdges.leadingSpaceEnd(text[...]) : 0
+            guard start < text.count else { return start..<start }
+            return start..<(right ? TextEdges.trailingSpaceStart(text[...]) : text.count)
+        }
+        lead = max(0, lead - cut.lowerBound)
+        bytes = Array(bytes[cut])
+    }
+
+    fileprivate mutating func filter(_ keep: (Unicode.Scalar) -> Bool) {
+        guard !bytes.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) else { return }
+        var out: [UInt8] = []
+        out.reserveCapacity(bytes.count)
+        var kept = 0
+        var at = 0
+        for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
+            let end = at + UTF8.width(scalar)
+            if keep(scalar) {
+                out.append(contentsOf: bytes[at..<end])
+                if at < lead { kept = out.count }
+            }
+            at = end
+        }
+        bytes = out
+        lead = kept
+    }
+
+    fileprivate mutating func replace(
+        _ pattern: TextPattern,
+        with content: [UInt8],
+        _ matcher: Pattern.Matcher
+    ) throws {
+        var out: [UInt8] = []
+        out.reserveCapacity(bytes.count)
+        var newLead = 0
+        try bytes.withUnsafeBufferPointer { text in
+            for part in try pattern.parts(text, matcher) {
+                if part.isMatch {
+                    // What is put in stems from the last character that was taken out.
+                    out.append(contentsOf: content)
+                    if part.range.upperBound <= lead, lead > 0 { newLead = out.count }
+                } else {
+                    let start = out.count
+                    out.append(contentsOf: text[part.range])
+                    if part.range.lowerBound < lead {
+                        newLead = start + min(lead, part.range.upperBound) - part.range.lowerBound
+                    }
+                }
+            }
+        }
+        bytes = out
+        lead = newLead
+    }
+}
