@@ -32,7 +32,9 @@ final class Pattern: Sendable {
         source: String
     ) throws(TokenizerError) -> OpaquePointer {
         // Oniguruma's ^ and $ stand at every line.
-        let options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C
+        let options =
+            PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C
+            | PCRE2_USE_OFFSET_LIMIT
         let context = pcre2_compile_context_create_8(nil)
         defer { pcre2_compile_context_free_8(context) }
         pcre2_set_newline_8(context, UInt32(PCRE2_NEWLINE_LF))
@@ -112,24 +114,42 @@ final class Pattern: Sendable {
         _ from: Int,
         _ matcher: Matcher
     ) throws(TokenizerError) -> Range<Int>? {
-        // The text is a Swift string's UTF-8, so it is valid; checking it at each match would make
-        // splitting quadratic.
-        let result = pcre2_match_8(
-            code,
-            text.baseAddress,
-            text.count,
-            from,
-            PCRE2_NO_UTF_CHECK,
-            matcher.data,
-            matcher.context
-        )
-        if result == PCRE2_ERROR_NOMATCH { return nil }
-        guard result >= 0, let ovector = pcre2_get_ovector_pointer_8(matcher.data),
-            ovector[0] <= ovector[1]
-        else {
-            throw .matchLimit(pattern: source, reason: Self.message(result))
+        var from = from
+        var began: ContinuousClock.Instant?
+        while true {
+            // PCRE2's limits count anew at each place a match may start. A pattern that runs to the
+            // end of a long text from every one of them is stopped by the clock between stretches.
+            pcre2_set_offset_limit_8(matcher.context, from + Matcher.stretch)
+            // The text is a Swift string's UTF-8, so it is valid; checking it at each match would
+            // make splitting quadratic.
+            let result = pcre2_match_8(
+                code,
+                text.baseAddress,
+                text.count,
+                from,
+                PCRE2_NO_UTF_CHECK,
+                matcher.data,
+                matcher.context
+            )
+            if result == PCRE2_ERROR_NOMATCH {
+                from += Matcher.stretch + 1
+                while from < text.count, text[from] & 0xC0 == 0x80 { from += 1 }
+                guard from <= text.count else { return nil }
+                let now = ContinuousClock.now
+                let start = began ?? now
+                began = start
+                guard now - start < Matcher.timeLimit else {
+                    throw .matchLimit(pattern: source, reason: "a match takes too long")
+                }
+                continue
+            }
+            guard result >= 0, let ovector = pcre2_get_ovector_pointer_8(matcher.data),
+                ovector[0] <= ovector[1]
+            else {
+                throw .matchLimit(pattern: source, reason: Self.message(result))
+            }
+            return ovector[0]..<ovector[1]
         }
-        return ovector[0]..<ovector[1]
     }
 
     private static func message(_ number: Int32) -> String {
@@ -141,6 +161,10 @@ final class Pattern: Sendable {
 
     /// What one thread needs to match: result vector, limits, the JIT's stack.
     final class Matcher {
+        /// How many places to start at are tried between looks at the clock.
+        static let stretch = 2_048
+        /// For one match, after its first stretch.
+        static let timeLimit = Duration.seconds(5)
         static let stepLimit: UInt32 = 10_000_000
         static let depthLimit: UInt32 = 100_000
         static let heapLimitKiB: UInt32 = 65_536

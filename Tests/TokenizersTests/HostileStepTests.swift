@@ -135,4 +135,17 @@ struct HostileStepTests {
             try tokenizer.encode(String(repeating: "a", count: 5_000) + "!")
         }
     }
+
+    @Test("a pattern that reads to the end from every place gives up")
+    func quadratic() throws {
+        let step =
+            #"{"type": "Split", "pattern": {"Regex": "(?=[a-z]*[0-9!])[a-z][a-z!]"}, "behavior": "Removed"}"#
+        let tokenizer = try load("pre_tokenizer", step)
+        #expect(throws: TokenizerError.self) {
+            try tokenizer.encode(String(repeating: "a", count: 1_000_000))
+        }
+        // Where a match is far away, but each place is done with at once, it is found.
+        let far = String(repeating: "é", count: 200_000) + "b!" + "a"
+        #expect(try tokenizer.encode(far) == [0])
+    }
 }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Tokenizers
 
-@Suite("Unicode, every code point")
+@Suite("Unicode, every code point of the planes in use")
 struct UnicodeTests {
     private static let table: [UInt32] = (0..<256).map { byte in
         (0..<8).reduce(UInt32(byte)) { value, _ in
@@ -70,7 +70,8 @@ struct UnicodeTests {
         let expected = try #require(all[question])
         #expect(expected.count == 272)
         let matcher = try Pattern.Matcher()
-        for (block, sum) in expected.enumerated() {
+        // Planes 4 to 13 hold no characters.
+        for (block, sum) in expected.enumerated() where block < 0x40 || block >= 0xE0 {
             var bytes: [UInt8] = []
             for code in block * 4_096..<(block + 1) * 4_096 {
                 guard let scalar = Unicode.Scalar(UInt32(code)) else { continue }
