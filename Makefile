@@ -39,7 +39,7 @@ test: setup ## run every test; no network, no Python
 lint: ## check format, scripts and file lengths
 	swift format lint --strict -r Sources Tests benchmarks Package.swift
 	@if command -v shellcheck >/dev/null; then \
-	  echo "shellcheck scripts/*.sh .ci/run"; shellcheck scripts/*.sh .ci/run; \
+	  echo "shellcheck scripts/*.sh pipelines/*.sh .ci/run"; shellcheck scripts/*.sh pipelines/*.sh .ci/run; \
 	else echo "lint: shellcheck is not installed, scripts not checked"; fi
 	@scripts/check-lengths.sh
 
@@ -80,6 +80,9 @@ goldens: ## make the golden files of the tests anew (needs Python)
 	$(PYTHON) reference/criterion_goldens.py
 	$(PYTHON) reference/tokenizer_goldens.py
 	$(PYTHON) reference/weight_goldens.py
+	$(PYTHON) reference/gguf_goldens.py
+	$(PYTHON) reference/lora_goldens.py
+	$(PYTHON) reference/ggml_goldens.py
 	$(PYTHON) reference/hostile_cache.py Tests/CacheTests/Fixtures
 	$(PYTHON) reference/rouge_goldens.py
 

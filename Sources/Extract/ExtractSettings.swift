@@ -10,7 +10,9 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
     public var data: String
     /// The cache directory to make.
     public var output: String
-    /// The prompt template's name.
+    /// A LoRA adapter of it, a PEFT directory, merged when weights are read; nil for none.
+    public var adapter: String?
+    /// The prompt template's name; `auto` takes the teacher's own where it is one that we know.
     public var template: String
     /// Only these splits of the dataset; nil takes all.
     public var splits: [String]?
@@ -52,7 +54,8 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
     /// The keys of the YAML file.
     public enum CodingKeys: String, CodingKey, CaseIterable {
         /// One for each setting.
-        case teacher, data, output, template, splits, limit, compute, logits, samples, positions
+        case teacher, adapter, data, output, template, splits, limit, compute, logits, samples,
+            positions
         /// See `ExtractSettings.memory` and `ExtractSettings.scratch`.
         case memory, scratch
         /// See `ExtractSettings.maxPromptLength`.
@@ -106,6 +109,7 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
             data: try c.decode(String.self, forKey: .data),
             output: try c.decode(String.self, forKey: .output)
         )
+        adapter = try c.decodeIfPresent(String.self, forKey: .adapter)
         template = try c.decodeIfPresent(String.self, forKey: .template) ?? template
         splits = try c.decodeIfPresent([String].self, forKey: .splits)
         limit = try c.decodeIfPresent(Int.self, forKey: .limit)

@@ -18,7 +18,7 @@ extension Extraction {
                 logitSoftCap: c.logitSoftCap
             ),
             tokenizer: .init(fingerprint: tokenizer.fingerprint, eos: Int(endOfSequence)),
-            template: settings.template,
+            template: template.name,
             dataset: .init(
                 name: URL(fileURLWithPath: settings.data).lastPathComponent,
                 sha256: dataset.sha256,

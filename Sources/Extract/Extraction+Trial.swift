@@ -221,7 +221,7 @@ extension Extraction {
                 logitSoftCap: checkpoint.configuration.logitSoftCap
             ),
             tokenizer: .init(fingerprint: tokenizer.fingerprint, eos: Int(endOfSequence)),
-            template: settings.template,
+            template: template.name,
             dataset: .init(name: "trial", sha256: dataset.sha256),
             maxPromptLength: settings.maxPromptLength,
             maxLength: settings.maxLength,

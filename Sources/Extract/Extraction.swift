@@ -33,6 +33,7 @@ public final class Extraction {
     let settings: ExtractSettings
     let checkpoint: Checkpoint
     let tokenizer: Tokenizer
+    let template: PromptTemplate
     let examples: [TokenizedExample]
     let plan: ExtractionPlan
     let dataset: Dataset
@@ -45,13 +46,18 @@ public final class Extraction {
     public init(_ settings: ExtractSettings) throws {
         try settings.validate()
         self.settings = settings
-        let template = try PromptTemplate.named(settings.template)
+        let model = URL(fileURLWithPath: settings.teacher)
+        let template = try PromptTemplate.named(settings.template, modelAt: model)
+        self.template = template
         let dataset = try Dataset(
             contentsOf: URL(fileURLWithPath: settings.data),
             splits: settings.splits,
             limit: settings.limit
         )
-        let checkpoint = try Checkpoint(URL(fileURLWithPath: settings.teacher))
+        let checkpoint = try Checkpoint(
+            model,
+            adapter: settings.adapter.map { URL(fileURLWithPath: $0) }
+        )
         let tokenizer = try Tokenizer(checkpoint)
         guard
             let end = tokenizer.endOfSequence

@@ -90,6 +90,7 @@ extension ModelCommand {
                 let rows = start..<min(start + Self.headRows, hidden.rows)
                 let part = logits.slice(rows: 0..<rows.count)
                 head.multiply(hidden.slice(rows: rows), into: part)
+                configuration.capLogits(part)
                 try append(part, "logits", to: file)
             }
         }

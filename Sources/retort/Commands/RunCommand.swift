@@ -99,7 +99,9 @@ struct RunCommand: ParsableCommand {
                 differences.append("\(key): \(wanted) here, \(found) there")
             }
         }
-        compare("template", settings.template, made.template)
+        if settings.template != PromptTemplate.automatic {
+            compare("template", settings.template, made.template)
+        }
         compare("max_prompt_length", settings.maxPromptLength, made.maxPromptLength)
         compare("max_length", settings.maxLength, made.maxLength)
         compare("top_k", settings.storedTopK, made.topK)
