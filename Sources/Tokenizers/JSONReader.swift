@@ -136,7 +136,7 @@ struct JSONReader {
         while let byte = next, Self.isNumberByte(byte) { at += 1 }
         let text = String(decoding: bytes[start..<at], as: UTF8.self)
         if let integer = Int(text) { return .integer(integer) }
-        guard !text.isEmpty, let number = Double(text), number.isFinite else {
+        guard !text.isEmpty, let number = ScoreText.value(text), number.isFinite else {
             at = start
             throw error("a value was expected")
         }

@@ -98,8 +98,7 @@ enum JSONText {
         case .null: return "null"
         case .bool(let value): return "\(value)"
         case .integer(let value): return "\(value)"
-        // The shortest text that reads back as the same number.
-        case .number(let value): return "\(value)"
+        case .number(let value): return ScoreText.text(value)
         case .string(let value): return quoted(value)
         case .array(let items): return "[\(items.map(text).joined(separator: ", "))]"
         case .object(let members):

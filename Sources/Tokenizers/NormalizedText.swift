@@ -12,10 +12,12 @@ struct NormalizedText {
         lead = startsText ? Self.firstWidth(bytes) : 0
     }
 
-    /// Sets the bytes that a change of single characters made; the first still stems from the first.
-    mutating func replaceCharacters(_ new: [UInt8]) {
-        bytes = new
-        lead = lead > 0 ? Self.firstWidth(new) : 0
+    /// Changes single characters; all that the first becomes still stems from the first.
+    mutating func replaceCharacters(_ change: ([UInt8]) -> [UInt8]) {
+        // One may become several, with spaces among them: U+FDFB is two words.
+        let front = lead > 0 ? change(Array(bytes.prefix(lead))).count : 0
+        bytes = change(bytes)
+        lead = lead > 0 ? min(max(front, Self.firstWidth(bytes)), bytes.count) : 0
     }
 
     private static func firstWidth(_ bytes: [UInt8]) -> Int {
@@ -45,11 +47,11 @@ extension NormalizerStep {
         _ matcher: Pattern.Matcher
     ) throws {
         switch self {
-        case .nfc: text.replaceCharacters(Normalization.apply(.nfc, text.bytes))
-        case .nfd: text.replaceCharacters(Normalization.apply(.nfd, text.bytes))
-        case .nfkc: text.replaceCharacters(Normalization.apply(.nfkc, text.bytes))
-        case .nfkd: text.replaceCharacters(Normalization.apply(.nfkd, text.bytes))
-        case .lowercase: text.replaceCharacters(Normalization.lowercase(text.bytes))
+        case .nfc: text.replaceCharacters { Normalization.apply(.nfc, $0) }
+        case .nfd: text.replaceCharacters { Normalization.apply(.nfd, $0) }
+        case .nfkc: text.replaceCharacters { Normalization.apply(.nfkc, $0) }
+        case .nfkd: text.replaceCharacters { Normalization.apply(.nfkd, $0) }
+        case .lowercase: text.replaceCharacters(Normalization.lowercase)
         case .strip(let left, let right): text.strip(left: left, right: right)
         case .stripAccents:
             text.filter { !Normalization.isAccent($0) }
@@ -58,10 +60,10 @@ extension NormalizerStep {
         case .prepend(let front):
             text.bytes.insert(contentsOf: front.utf8, at: 0)
             if text.lead > 0 { text.lead += front.utf8.count }
-        case .precompiled(let map): text.replaceCharacters(map.apply(text.bytes))
+        case .precompiled(let map): text.replaceCharacters(map.apply)
         case .nmt:
             text.filter { !Normalization.isDroppedByNmt($0) }
-            text.replaceCharacters(Normalization.nmtSpaces(text.bytes))
+            text.replaceCharacters(Normalization.nmtSpaces)
         }
     }
 }

@@ -71,7 +71,7 @@ extension TokenizerCore {
         if case .unigram = pieces {
             // Ids are places in this list; the model's come first.
             let vocabulary = scores.indices.prefix(scores.count - addedOnly.count).map {
-                "[\(quoted(UInt32($0))), \(scores[$0])]"
+                "[\(quoted(UInt32($0))), \(ScoreText.text(scores[$0]))]"
             }
             return """
                 {

@@ -59,6 +59,19 @@ struct PieceGoldenTests {
         }
     }
 
+    @Test("scores are read with the reference's rounding, and written so that they read back")
+    func scores() {
+        #expect(ScoreText.value("-4.0e0") == -4 && ScoreText.value("12.5") == 12.5)
+        #expect(ScoreText.value("0.3") == 0.3 && ScoreText.value("x") == nil)
+        var state: UInt64 = 3
+        for round in 0..<5_000 {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            let digits = "\(state)".prefix(round.isMultiple(of: 2) ? 18 : 16).dropFirst()
+            let score = ScoreText.value("-\(round % 20).\(digits)")
+            #expect(score.flatMap { ScoreText.value(ScoreText.text($0)) } == score)
+        }
+    }
+
     @Test("all fingerprints differ")
     func fingerprints() throws {
         let all = try Self.names.map { try Fixtures.tokenizer("pieces/\($0)").fingerprint }
