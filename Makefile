@@ -79,6 +79,8 @@ goldens: ## make the golden files of the tests anew (needs Python)
 	$(PYTHON) reference/model_goldens.py
 	$(PYTHON) reference/criterion_goldens.py
 	$(PYTHON) reference/tokenizer_goldens.py
+	$(PYTHON) reference/sentencepiece_goldens.py
+	$(PYTHON) reference/unicode_goldens.py
 	$(PYTHON) reference/weight_goldens.py
 	$(PYTHON) reference/gguf_goldens.py
 	$(PYTHON) reference/lora_goldens.py

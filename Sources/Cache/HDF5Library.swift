@@ -52,19 +52,20 @@ enum HDF5Library {
         descriptor: Int32,
         path: String
     ) throws -> Int {
-        var size: hsize_t = 0
         try call(path: path) { handles in
             let access = try handles.keep(rh5_access_write(), H5Pclose)
             let creation = try handles.keep(rh5_create_file_list(), H5Pclose)
+            // Enough for HDF5's own structure: names, headers, and the index and checksum of chunks. It
+            // writes at once and empties the file before, so the room is taken twice.
+            var room = Reservation(descriptor: descriptor, path: path)
+            try room.add(header.utf8.count + 4096)
+            for array in arrays { try room.add(2048 + 64 * array.chunkCount) }
             let file = try handles.keep(
                 rh5_file_create("/proc/self/fd/\(descriptor)", creation, access),
                 H5Fclose,
                 "create"
             )
-            // Enough for HDF5's own structure: names, headers, and the index and checksum of chunks.
-            var room = Reservation(descriptor: descriptor, path: path)
-            try room.add(header.utf8.count + 4096)
-            for array in arrays { try room.add(2048 + 64 * array.chunkCount) }
+            try room.renew()
             try writeText(header, to: file, handles)
             let groups = Set(
                 arrays.compactMap { $0.name.split(separator: "/").dropLast().first }
@@ -80,14 +81,18 @@ enum HDF5Library {
             // Datasets must be closed before the size is final, the file after.
             try handles.closeAll(downTo: file)
             try handles.check(rh5_file_flush(file), "flush")
-            try handles.check(H5Fget_filesize(file, &size), "size")
             try handles.closeAll(downToCount: 0)
         }
-        // Gives back what was reserved and not used.
+        // Gives back what was reserved and not used. HDF5 counts it as part of the file while that is
+        // open; the superblock (version 3) has the true end as its third address.
+        var end: UInt64 = 0
+        guard pread(descriptor, &end, 8, 28) == 8, end >= 48,
+            let size = Int(exactly: end.littleEndian)
+        else { throw CacheError.corrupt(path, "HDF5 left no superblock") }
         guard ftruncate(descriptor, off_t(size)) == 0 else {
-            throw CacheError.system(path, "truncate", code: errno, needed: Int(size))
+            throw CacheError.system(path, "truncate", code: errno, needed: size)
         }
-        return Int(size)
+        return size
     }
 
     /// Disk space taken in advance, so that a full disk is known before HDF5 writes.
@@ -103,6 +108,10 @@ enum HDF5Library {
 
         mutating func add(_ more: Int) throws {
             bytes += more
+            try renew()
+        }
+
+        func renew() throws {
             let code = posix_fallocate(descriptor, 0, off_t(bytes))
             guard code == 0 || code == EINVAL || code == EOPNOTSUPP else {
                 throw CacheError.system(path, "reserve", code: code, needed: bytes)

@@ -102,7 +102,7 @@ struct DamageTests {
             }
             #expect(error.path == url.path)
             // Without the size and the hash, HDF5 or the walk must still refuse it.
-            #expect(throws: CacheError.self) {
+            #expect(throws: CacheError.self, "\(length) of \(whole.count)") {
                 let file = try VerifiedFile(url, entry: nil)
                 _ = try file.list(limit: 1 << 30)
             }

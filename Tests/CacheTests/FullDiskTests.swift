@@ -62,7 +62,7 @@ struct FullDiskTests {
             #expect(kibibytes > 100, "everything fitted on a very small disk")
         } catch let error as CacheError {
             // A directory that cannot even be made says so in Foundation's words.
-            #expect(error.kind == .diskFull || error.kind == .io)
+            #expect(error.kind == .diskFull || error.kind == .io, "\(error)")
             #expect(error.path.hasPrefix(cache.path))
             if error.kind == .diskFull { #expect(error.message.contains("bytes are needed")) }
             let left = (try? FileManager.default.subpathsOfDirectory(atPath: cache.path)) ?? []

@@ -42,7 +42,9 @@ struct MemoryPlanTests {
         #expect(try decode("\"memory\": 12345678}").memory?.bytes == 12_345_678)
         #expect(try decode("\"scratch\": \"/tmp\"}").scratch == "/tmp")
         let error = #expect(throws: DecodingError.self) { try decode("\"memory\": \"much\"}") }
-        #expect("\(String(describing: error))".contains("\\\"much\\\" is no size"))
+        // Foundation puts a backslash before the quotes, or does not.
+        let text = String(describing: error).replacingOccurrences(of: "\\", with: "")
+        #expect(text.contains("\"much\" is no size"))
         #expect(throws: DecodingError.self) { try decode("\"memory\": -5}") }
     }
 

@@ -49,7 +49,7 @@ struct SignalsTests {
                 #expect(record.positions == 0..<record.tokenIDs.count)
                 #expect(record.topKIDs.isEmpty && record.logPartition.isEmpty)
                 let batch = VarlenBatch([record.tokenIDs])
-                let x = embed(batch, model.inputEmbedding, nil)
+                let x = embed(batch, model.inputEmbedding, nil, scale: 1)
                 for layer in 0...2 {
                     let stored = try #require(record.layers[layer])
                     let largest = zip(stored, x.values).map { abs($0 - $1) }.max() ?? .infinity

@@ -3,6 +3,7 @@ import Cache
 import Distill
 import Extract
 import Foundation
+import Tokenizers
 
 /// All stages of a pipeline file.
 struct RunCommand: ParsableCommand {
