@@ -13,7 +13,8 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
     public let layer: Int
     /// What a layer makes of a group of examples before the next group comes.
     public let group: Int
-    /// A chunk of logits, and a slice of the head where it does not stay.
+    /// A chunk of logits, a slice of the head where it does not stay, and the rows of a group as they
+    /// go to the shard.
     public let logits: Int
     /// Rows of the teacher's tables on their way to the cache.
     public let tables: Int
@@ -34,7 +35,7 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
     /// The layers, the logits and the tables never are at once.
     public var peak: Int { least + head + activations }
     /// The smallest budget that this teacher, group and shard allow.
-    public var least: Int { process + shard + max(layer + group, logits + group, tables) }
+    public var least: Int { process + shard + max(layer + group, logits, tables) }
 
     /// What a plan is made of.
     struct Sizes {
@@ -44,6 +45,8 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
         var isBF16: Bool
         /// Tokens of the largest group and of the largest block.
         var groupTokens: Int, blockTokens: Int
+        /// Bytes of a row between the last layer and the shard.
+        var rowBytes: Int
         /// Bytes of the largest shard before compression.
         var shard: Int
     }
@@ -54,7 +57,7 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
     init(_ s: Sizes, budget: Int, resident: Int) {
         self.budget = budget
         // Buffers of the matrix libraries and code that is not yet in memory.
-        process = resident + (24 << 20) + Threads.count * (12 << 20)
+        process = resident + (8 << 20) + Threads.count * (4 << 20)
         layer =
             4 * (s.teacher.layer + s.teacher.largestTensor + s.teacher.positions)
             + (s.isBF16 ? 2 * s.teacher.layerMatrices : 0)
@@ -63,14 +66,14 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
         let slice = TeacherHead.sliceTokens(width: s.width) * s.width
         logits =
             4 * TeacherHead.chunkRows(vocabulary: s.vocabulary) * s.vocabulary
-            + slice * (s.isBF16 ? 10 : 8)
+            + slice * (s.isBF16 ? 10 : 8) + s.groupTokens * s.rowBytes
         // Sixteen chunks, raw and packed; a chunk is a thousandth of a large table.
         tables = 2 * 16 * max(256 << 10, 4 * s.vocabulary * s.width / 1000)
         // Packed rows, at worst as long as raw ones, and those that wait to be packed.
         shard = s.shard + min(s.shard, 24 << 20)
         let wholeHead = s.vocabulary * s.width * (s.isBF16 ? 2 : 4)
         let states = 4 * s.blockTokens * s.width
-        var left = budget - (process + shard + max(layer + group, logits + group, tables))
+        var left = budget - (process + shard + max(layer + group, logits, tables))
         head = left >= wholeHead ? wholeHead : 0
         left -= head
         activations = left >= states ? states : 0
@@ -119,6 +122,8 @@ extension Extraction {
             isBF16: settings.compute.available == .bf16,
             groupTokens: blocks.joined().map(plan.tokens).max() ?? 0,
             blockTokens: blocks.map { $0.reduce(0) { $0 + plan.tokens($1) } }.max() ?? 0,
+            // Gathered, normed, and in a record, whose numbers are then rounded to two bytes.
+            rowBytes: 14 * c.hiddenSize + 14 * settings.topK,
             shard: plan.largestShard
         )
     }
