@@ -22,18 +22,17 @@ static inline int retort_has_bf16(void) {
     return isa == dnnl_cpu_isa_avx512_core_bf16 || isa == dnnl_cpu_isa_avx512_core_amx;
 }
 
-/// `weights` NULL lets the library choose the layout of the weights; rows of dst lie `stride` floats
-/// apart; `accumulate` adds to dst.
+/// `weights` NULL lets the library choose the layout of the weights; `accumulate` adds to dst.
 static inline dnnl_status_t retort_matmul_create(
-    dnnl_engine_t engine, int64_t m, int64_t n, int64_t k, int64_t stride,
-    const dnnl_memory_desc_t *weights, int accumulate, retort_matmul *out) {
-    dnnl_dims_t src = {m, k}, wei = {k, n}, dst = {m, n}, dst_strides = {stride, 1};
+    dnnl_engine_t engine, int64_t m, int64_t n, int64_t k, const dnnl_memory_desc_t *weights,
+    int accumulate, retort_matmul *out) {
+    dnnl_dims_t src = {m, k}, wei = {k, n}, dst = {m, n};
     dnnl_memory_desc_t src_md, wei_md, dst_md;
     dnnl_status_t status = dnnl_memory_desc_init_by_tag(&src_md, 2, src, dnnl_bf16, dnnl_ab);
     if (status == dnnl_success)
         status = dnnl_memory_desc_init_by_tag(&wei_md, 2, wei, dnnl_bf16, dnnl_format_tag_any);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_strides(&dst_md, 2, dst, dnnl_f32, dst_strides);
+        status = dnnl_memory_desc_init_by_tag(&dst_md, 2, dst, dnnl_f32, dnnl_ab);
     if (status != dnnl_success) return status;
     if (weights) wei_md = *weights;
     dnnl_matmul_desc_t desc;

@@ -14,7 +14,8 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
     public let layer: Int
     /// What a layer makes of a group of examples before the next group comes.
     public let group: Int
-    /// A chunk of logits, and a slice of the head where it does not stay.
+    /// A chunk of logits, a slice of the head where it does not stay, and the rows of a group as they
+    /// go to the shard.
     public let logits: Int
     /// Rows of the teacher's tables on their way to the cache.
     public let tables: Int
@@ -35,7 +36,7 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
     /// The layers, the logits and the tables never are at once.
     public var peak: Int { least + head + activations }
     /// The smallest budget that this teacher, group and shard allow.
-    public var least: Int { process + shard + max(layer + group, logits + group, tables) }
+    public var least: Int { process + shard + max(layer + group, logits, tables) }
 
     /// What a plan is made of.
     struct Sizes {
@@ -49,6 +50,8 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
         var hiddenLayers = 0
         /// Bytes of rows that wait until their int8 scales are known.
         var waitingRows = 0
+        /// Bytes of a row between the last layer and the shard.
+        var rowBytes: Int
         /// Bytes of the largest shard before compression.
         var shard: Int
     }
@@ -59,7 +62,7 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
     init(_ s: Sizes, budget: Int, resident: Int) {
         self.budget = budget
         // Buffers of the matrix libraries and code that is not yet in memory.
-        process = resident + (24 << 20) + Threads.count * (12 << 20)
+        process = resident + (8 << 20) + Threads.count * (4 << 20)
         layer =
             4 * (s.teacher.layer + s.teacher.largestTensor + s.teacher.positions)
             + (s.isBF16 ? 2 * s.teacher.layerMatrices : 0)
@@ -70,14 +73,14 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
         let slice = TeacherHead.sliceTokens(width: s.width) * s.width
         logits =
             4 * TeacherHead.chunkRows(vocabulary: s.vocabulary) * s.vocabulary
-            + slice * (s.isBF16 ? 10 : 8)
+            + slice * (s.isBF16 ? 10 : 8) + s.groupTokens * s.rowBytes
         // Sixteen chunks, raw and packed; a chunk is a thousandth of a large table.
         tables = 2 * 16 * max(256 << 10, 4 * s.vocabulary * s.width / 1000)
         // Packed rows, at worst as long as raw ones, and those that wait to be packed.
         shard = s.shard + min(s.shard, 24 << 20) + s.waitingRows
         let wholeHead = s.vocabulary * s.width * (s.isBF16 ? 2 : 4)
         let states = 4 * s.blockTokens * s.width * (1 + s.hiddenLayers)
-        var left = budget - (process + shard + max(layer + group, logits + group, tables))
+        var left = budget - (process + shard + max(layer + group, logits, tables))
         head = left >= wholeHead ? wholeHead : 0
         left -= head
         activations = left >= states ? states : 0
@@ -130,6 +133,9 @@ extension Extraction {
             waitingRows: settings.hiddenType == .int8
                 ? CacheSignals.rowsOfAScale * c.hiddenSize * 4 * (1 + settings.hiddenLayers.count)
                 : 0,
+            // Gathered, normed, and in a record, whose numbers are then rounded to two bytes.
+            rowBytes: 14 * c.hiddenSize * (1 + settings.hiddenLayers.count)
+                + 14 * settings.storedTopK,
             shard: plan.largestShard
         )
     }

@@ -43,11 +43,12 @@ struct TeacherSizes {
         let counter = Counter()
         _ = try architecture.positionEmbedding(from: counter)
         positions = counter.elements
-        // Queries, keys, values and what attention made of them; the feed-forward's inner rows (gated
-        // and, where one matrix makes both, together); normed rows and those that a product reads.
+        // Queries, keys, values and what attention made of them; the feed-forward's inner rows; normed
+        // rows. One matrix that makes several of these at once has an output of its own besides.
+        let fused = counters.map(\.mostOutputs).max() ?? 0
         groupFloatsPerToken =
-            2 * c.headSize * (c.headCount + c.keyValueHeadCount) + 3 * c.intermediateSize
-            + 3 * c.hiddenSize
+            2 * c.headSize * (c.headCount + c.keyValueHeadCount) + 2 * c.intermediateSize
+            + 2 * c.hiddenSize + (fused >= 2 * c.intermediateSize ? c.intermediateSize : 0)
     }
 
     /// Gives memory that nobody touches, so that it costs addresses only, and adds up its size.
@@ -55,6 +56,7 @@ struct TeacherSizes {
         var elements = 0
         var inMatrices = 0
         var largest = 0
+        var mostOutputs = 0
 
         func parameter(_ name: String, _ shape: [Int], _ initial: InitialValues) throws
             -> Parameter
@@ -63,7 +65,10 @@ struct TeacherSizes {
             let rows = shape.dropLast().reduce(1, *)
             elements += rows * columns
             largest = max(largest, rows * columns)
-            if shape.count > 1 { inMatrices += rows * columns }
+            if shape.count > 1 {
+                inMatrices += rows * columns
+                mostOutputs = max(mostOutputs, rows)
+            }
             return Parameter(
                 name: name,
                 shape: shape,

@@ -96,7 +96,6 @@ public final class PackedWeights: @unchecked Sendable {
     /// What a primitive is made for.
     private struct Product: Hashable {
         let rows: Int
-        let stride: Int
         let accumulates: Bool
     }
 
@@ -123,7 +122,6 @@ public final class PackedWeights: @unchecked Sendable {
                 Int64(PackedRows.block),
                 Int64(outputs),
                 Int64(inputs),
-                Int64(outputs),
                 nil,
                 0,
                 &product
@@ -156,7 +154,7 @@ public final class PackedWeights: @unchecked Sendable {
         }
         plain = nil
         packed = memory
-        products[Product(rows: PackedRows.block, stride: outputs, accumulates: false)] = product
+        products[Product(rows: PackedRows.block, accumulates: false)] = product
     }
 
     deinit {
@@ -191,30 +189,28 @@ public final class PackedWeights: @unchecked Sendable {
             multiply(x.plain, into: out, accumulate: accumulate)
             return
         }
-        let padded = PackedRows.padded(rows)
-        // The last piece may have rows of padding, for which `out` has no room.
-        let tailStart = padded == rows ? rows : rows / PackedRows.block * PackedRows.block
         bits.base.withMemoryRebound(to: UInt16.self, capacity: 2 * bits.count) { source in
             library.lock.lock()
             defer { library.lock.unlock() }
-            func run(_ start: Int, _ count: Int, into target: Matrix, accumulate: Bool) {
-                let key = Product(rows: count, stride: target.stride, accumulates: accumulate)
-                execute(library, key, source + start * inputs, target.base, packed)
-            }
-            for start in stride(from: 0, to: tailStart, by: PackedRows.block) {
-                let count = min(PackedRows.block, tailStart - start)
-                let target = out.slice(rows: start..<(start + count))
-                run(start, count, into: target, accumulate: accumulate)
-            }
-            guard tailStart < rows else { return }
-            let tail = Matrix(uninitialized: padded - tailStart, outputs)
-            run(tailStart, tail.rows, into: tail, accumulate: false)
-            for row in tailStart..<rows {
-                let from = tail.row(row - tailStart)
-                if accumulate {
-                    ck_add(out.row(row), from, outputs)
-                } else {
-                    out.row(row).update(from: from, count: outputs)
+            for start in stride(from: 0, to: rows, by: PackedRows.block) {
+                let count = min(PackedRows.block, rows - start)
+                let padded = PackedRows.padded(count)
+                let part = out.slice(rows: start..<(start + count))
+                if padded == count && part.isContiguous {
+                    let key = Product(rows: count, accumulates: accumulate)
+                    execute(library, key, source + start * inputs, part.base, packed)
+                    continue
+                }
+                // The library is fast only with rows end to end, and `out` has no room for padding.
+                let made = Matrix(uninitialized: padded, outputs)
+                let key = Product(rows: padded, accumulates: false)
+                execute(library, key, source + start * inputs, made.base, packed)
+                for row in 0..<count {
+                    if accumulate {
+                        ck_add(part.row(row), made.row(row), outputs)
+                    } else {
+                        part.row(row).update(from: made.row(row), count: outputs)
+                    }
                 }
             }
         }
@@ -234,7 +230,6 @@ public final class PackedWeights: @unchecked Sendable {
                 Int64(key.rows),
                 Int64(outputs),
                 Int64(inputs),
-                Int64(key.stride),
                 &layout,
                 key.accumulates ? 1 : 0,
                 &product

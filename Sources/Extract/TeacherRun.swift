@@ -1,0 +1,51 @@
+import Models
+import Tensors
+
+/// Runs lists of tokens through a teacher as extraction does, without a dataset and a cache around it.
+package struct TeacherRun {
+    private let examples: [TokenizedExample]
+
+    /// - Parameter lists: Token ids, each below the vocabulary's size; two or more a list.
+    package init(_ lists: [[UInt32]]) {
+        examples = lists.map(TokenizedExample.init(tokenIDs:))
+    }
+
+    /// Makes the final hidden states of all tokens, group by group, and hands them out; weights are read
+    /// anew, with what memory the machine can give.
+    ///
+    /// - Throws: `ModelError`, `ExtractError`.
+    package func finalStates(
+        of checkpoint: Checkpoint,
+        compute: ComputeType,
+        _ body: (Matrix) -> Void
+    ) throws {
+        let groups = ExtractionPlan.groups(of: 0..<examples.count, examples)
+        func tokens(_ group: Range<Int>) -> Int {
+            examples[group].reduce(0) { $0 + $1.tokenIDs.count }
+        }
+        let c = checkpoint.configuration
+        let memory = MemoryPlan(
+            MemoryPlan.Sizes(
+                teacher: try TeacherSizes(checkpoint),
+                width: c.hiddenSize,
+                vocabulary: 0,  // no logits are made, so the head is not read
+                isBF16: compute.available == .bf16,
+                groupTokens: groups.map(tokens).max() ?? 0,
+                blockTokens: tokens(0..<examples.count),
+                shard: 0
+            ),
+            budget: MachineMemory.defaultBudget,
+            resident: MachineMemory.resident
+        )
+        let teacher = try LayerwiseTeacher(
+            checkpoint,
+            compute: compute,
+            memory: memory,
+            scratch: "."
+        )
+        try teacher.run(examples, groups: groups) { _, _, _ in
+        } finish: { _, states in
+            body(states.final)
+        }
+    }
+}
