@@ -112,8 +112,9 @@ let package = Package(
         // Speed of the main parts, as shares of a plain product: `make bench`.
         .executableTarget(
             name: "benchmarks",
-            dependencies: ["Models", "Tensors"],
-            path: "benchmarks"
+            dependencies: ["Extract", "Models", "Tensors"],
+            path: "benchmarks",
+            exclude: ["extract.py"]
         ),
 
         // Damaged files by the thousand, under AddressSanitizer: `make fuzz`.

@@ -6,6 +6,11 @@ import Foundation
 import Models
 import Tensors
 
+if CommandLine.arguments.dropFirst().first == "extract" {
+    try serveExtraction(Array(CommandLine.arguments.dropFirst(2)))
+    exit(0)
+}
+
 /// The best of a few runs, in seconds.
 func seconds(_ runs: Int = 5, _ body: () -> Void) -> Double {
     body()

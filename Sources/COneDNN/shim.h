@@ -1,5 +1,6 @@
 /// The few calls that a packed bf16 matrix product needs, as plain functions over opaque handles.
 #pragma once
+#include <dlfcn.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdint.h>
 
@@ -14,6 +15,22 @@ static inline dnnl_status_t retort_engine(dnnl_engine_t *engine, dnnl_stream_t *
     dnnl_status_t status = dnnl_engine_create(engine, dnnl_cpu, 0);
     if (status != dnnl_success) return status;
     return dnnl_stream_create(stream, *engine, dnnl_stream_default_flags);
+}
+
+static inline dnnl_status_t retort_stream(dnnl_engine_t engine, dnnl_stream_t *stream) {
+    return dnnl_stream_create(stream, engine, dnnl_stream_default_flags);
+}
+
+/// How many threads the library uses for what the calling thread asks of it, set to `count`; the number
+/// before. They are OpenMP's, whose library comes with it. 0, and nothing is set, where it is built
+/// without.
+static inline int retort_set_threads(int count) {
+    int (*get)(void) = (int (*)(void))dlsym(RTLD_DEFAULT, "omp_get_max_threads");
+    void (*set)(int) = (void (*)(int))dlsym(RTLD_DEFAULT, "omp_set_num_threads");
+    if (!get || !set) return 0;
+    int before = get();
+    if (count > 0) set(count);
+    return before;
 }
 
 /// True where the processor multiplies bf16 itself (AVX512_BF16 or better).
@@ -41,8 +58,10 @@ static inline dnnl_status_t retort_matmul_create(
     dnnl_primitive_attr_t attr = NULL;
     status = dnnl_primitive_attr_create(&attr);
     if (status != dnnl_success) return status;
+    // The library's own scratch memory may serve one thread at a time only.
+    status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
     dnnl_post_ops_t ops = NULL;
-    if (accumulate) {
+    if (accumulate && status == dnnl_success) {
         status = dnnl_post_ops_create(&ops);
         if (status == dnnl_success) status = dnnl_post_ops_append_sum(ops, 1.0f);
         if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attr, ops);
@@ -70,18 +89,27 @@ static inline dnnl_status_t retort_matmul_run(
         dnnl_primitive_desc_query_md(matmul->description, dnnl_query_src_md, 0);
     const dnnl_memory_desc_t *dst_md =
         dnnl_primitive_desc_query_md(matmul->description, dnnl_query_dst_md, 0);
-    dnnl_memory_t a = NULL, b = NULL, c = NULL;
+    const dnnl_memory_desc_t *scratch_md =
+        dnnl_primitive_desc_query_md(matmul->description, dnnl_query_scratchpad_md, 0);
+    dnnl_memory_t a = NULL, b = NULL, c = NULL, scratch = NULL;
     dnnl_status_t status = dnnl_memory_create(&a, src_md, engine, src);
     if (status == dnnl_success) status = dnnl_memory_create(&b, &matmul->weights, engine, weights);
     if (status == dnnl_success) status = dnnl_memory_create(&c, dst_md, engine, dst);
+    if (status == dnnl_success)
+        status = dnnl_memory_create(&scratch, scratch_md, engine, DNNL_MEMORY_ALLOCATE);
     if (status == dnnl_success) {
-        dnnl_exec_arg_t args[3] = {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
-        status = dnnl_primitive_execute(matmul->primitive, stream, 3, args);
+        dnnl_exec_arg_t args[4] = {
+            {DNNL_ARG_SRC, a},
+            {DNNL_ARG_WEIGHTS, b},
+            {DNNL_ARG_DST, c},
+            {DNNL_ARG_SCRATCHPAD, scratch}};
+        status = dnnl_primitive_execute(matmul->primitive, stream, 4, args);
         if (status == dnnl_success) status = dnnl_stream_wait(stream);
     }
     if (a) dnnl_memory_destroy(a);
     if (b) dnnl_memory_destroy(b);
     if (c) dnnl_memory_destroy(c);
+    if (scratch) dnnl_memory_destroy(scratch);
     return status;
 }
 

@@ -1,12 +1,13 @@
 import Tensors
 
 /// The hidden states of a block of tokens between two layers, (tokens, D) float32: in memory, or in a
-/// scratch file of which one group at a time is in memory.
-final class Activations {
+/// scratch file of which the groups that are worked on are in memory.
+///
+/// Several threads may use it for different rows.
+final class Activations: Sendable {
     private let width: Int
     private let inMemory: Matrix?
     private let scratch: ScratchFile?
-    private var buffer: Matrix?
 
     /// Room for `tokens` rows of `width`, in a file of `directory` when one is given.
     ///
@@ -22,18 +23,18 @@ final class Activations {
         }
     }
 
-    /// Some of the rows, to be changed in place; valid until the next call.
+    /// Some of the rows, to be changed in place.
     func load(rows: Range<Int>) throws -> Matrix {
         if let inMemory { return inMemory.slice(rows: rows) }
-        let target = room(rows.count)
+        let target = Matrix(uninitialized: rows.count, width)
         let bytes = UnsafeMutableRawBufferPointer(start: target.base, count: target.count * 4)
         try scratch?.read(into: bytes, at: rows.lowerBound * width * 4)
         return target
     }
 
-    /// Room for rows that are stored for the first time; valid until the next call.
+    /// Room for rows that are stored for the first time.
     func new(rows: Range<Int>) -> Matrix {
-        inMemory?.slice(rows: rows) ?? room(rows.count)
+        inMemory?.slice(rows: rows) ?? Matrix(uninitialized: rows.count, width)
     }
 
     /// Keeps rows that `load` or `new` gave.
@@ -47,12 +48,5 @@ final class Activations {
         let copy = new(rows: rows)
         copy.assign(x)
         try store(copy, rows: rows)
-    }
-
-    private func room(_ rows: Int) -> Matrix {
-        if let buffer, buffer.rows >= rows { return buffer.slice(rows: 0..<rows) }
-        let larger = Matrix(uninitialized: rows, width)
-        buffer = larger
-        return larger
     }
 }

@@ -95,14 +95,16 @@ extension Extraction {
             trial.states.copied(),
             BlockContext(batch)
         )
+        // As many groups at a time as a run has, for they share what memory gives.
+        let copies = (1..<max(1, teacher.streams)).map { _ in trial.states.copied() }
         let start = Stopwatch()
         while trial.count < checkpoint.configuration.layerCount {
             let loading = Stopwatch()
             let block = try teacher.loadLayer(trial.count)
             trial.loading += loading.seconds
             let running = Stopwatch()
-            block.forward(trial.states, BlockContext(batch))
-            trial.perToken += running.seconds
+            teacher.forward(block, [trial.states] + copies, batch)
+            trial.perToken += running.seconds / Double(1 + copies.count)
             trial.count += 1
             if start.seconds > limit { break }
         }

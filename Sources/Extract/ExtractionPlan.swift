@@ -6,7 +6,7 @@
 struct ExtractionPlan: Sendable {
     /// Sequences are pushed through a layer in groups of about this many tokens, so that what a layer
     /// makes in between stays small however large the block.
-    static let groupTokens = 2_048
+    static let groupTokens = 1_024
 
     /// Index ranges of the examples of each shard.
     let shards: [Range<Int>]

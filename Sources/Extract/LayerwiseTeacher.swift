@@ -2,6 +2,7 @@ import CKernels
 import Cache
 import Foundation
 import Models
+import Synchronization
 import Tensors
 
 /// A teacher that is in memory one layer at a time.
@@ -17,6 +18,8 @@ final class LayerwiseTeacher {
     private let finalNorm: FinalNorm
     private let scratch: String?
     private let signals: CacheSignals
+    /// Groups that go through a layer at a time.
+    let streams: Int
     /// What makes logits of hidden states.
     let head: TeacherHead
 
@@ -42,6 +45,7 @@ final class LayerwiseTeacher {
         positions = try architecture.positionEmbedding(from: checkpoint)
         finalNorm = try architecture.finalNorm(from: checkpoint)
         head = try TeacherHead(checkpoint, compute: compute, isResident: memory.keepsHead)
+        streams = memory.streams
         self.scratch = memory.usesScratchFile ? scratch : nil
     }
 
@@ -80,9 +84,9 @@ final class LayerwiseTeacher {
         for layer in signals.hiddenLayers { kept[layer] = try room() }
         for layer in 0..<checkpoint.configuration.layerCount {
             let block = try loadLayer(layer)
-            for (index, group) in groups.enumerated() {
+            try inStreams(groups.count) { index in
                 let rows = starts[index]..<starts[index + 1]
-                let batch = VarlenBatch(examples[group].map(\.tokenIDs))
+                let batch = VarlenBatch(examples[groups[index]].map(\.tokenIDs))
                 let x: Matrix
                 if layer == 0 {
                     x = activations.new(rows: rows)
@@ -94,7 +98,9 @@ final class LayerwiseTeacher {
                 block.forward(x, BlockContext(batch))
                 try activations.store(x, rows: rows)
                 try kept[layer + 1]?.keep(x, rows: rows)
-                try layerDone(layer, group, x)
+                return x
+            } done: { index, x in
+                try layerDone(layer, groups[index], x)
             }
         }
         releaseFreeMemory()
@@ -110,12 +116,49 @@ final class LayerwiseTeacher {
         }
     }
 
+    /// Does `work` for every group, several at a time on a thread each, so that no result depends on how
+    /// many threads or groups there are.
+    ///
+    /// - Parameters:
+    ///   - done: Called with what `work` made, one call at a time.
+    /// - Throws: The first error, after which no further group is begun.
+    private func inStreams(
+        _ count: Int,
+        _ work: (Int) throws -> Matrix,
+        done: (Int, Matrix) throws -> Void
+    ) throws {
+        let failure = Mutex<(any Error)?>(nil)
+        withoutActuallyEscaping(work) { work in
+            withoutActuallyEscaping(done) { done in
+                nonisolated(unsafe) let (work, done) = (work, done)
+                parallelStreams(count, streams: streams) { index in
+                    guard failure.withLock({ $0 == nil }) else { return }
+                    do {
+                        let made = try work(index)
+                        try failure.withLock { if $0 == nil { try done(index, made) } }
+                    } catch {
+                        failure.withLock { $0 = $0 ?? error }
+                    }
+                }
+            }
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
+    }
+
     /// A layer with its weights ready for products.
     func loadLayer(_ index: Int) throws -> any TransformerBlock {
         releaseFreeMemory()
         let block = try architecture.block(index, from: checkpoint)
         block.pack(compute)
         return block
+    }
+
+    /// Sends the states of several groups of the same examples through a layer at a time.
+    func forward(_ block: any TransformerBlock, _ states: [Matrix], _ batch: VarlenBatch) {
+        nonisolated(unsafe) let block = block
+        parallelStreams(states.count, streams: streams) { index in
+            block.forward(states[index], BlockContext(batch))
+        }
     }
 
     /// What enters the first layer, (T, D): only the rows of tokens that occur are read.

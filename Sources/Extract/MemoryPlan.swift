@@ -12,6 +12,8 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
     public let process: Int
     /// The largest layer: as stored, as float32 and as packed for bf16; learned positions.
     public let layer: Int
+    /// Groups that go through a layer at a time, each on a thread of its own.
+    public let streams: Int
     /// What a layer makes of a group of examples before the next group comes.
     public let group: Int
     /// A chunk of logits, a slice of the head where it does not stay, and the rows of a group as they
@@ -34,7 +36,9 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
     /// The most that is resident at a time.
     ///
     /// The layers, the logits and the tables never are at once.
-    public var peak: Int { least + head + activations }
+    public var peak: Int {
+        process + shard + max(layer + group * streams, logits, tables) + head + activations
+    }
     /// The smallest budget that this teacher, group and shard allow.
     public var least: Int { process + shard + max(layer + group, logits, tables) }
 
@@ -46,6 +50,8 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
         var isBF16: Bool
         /// Tokens of the largest group and of the largest block.
         var groupTokens: Int, blockTokens: Int
+        /// The most groups that can go through a layer at a time.
+        var mostStreams: Int
         /// Layers that are kept beside the final one.
         var hiddenLayers = 0
         /// Bytes of rows that wait until their int8 scales are known.
@@ -56,7 +62,8 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
         var shard: Int
     }
 
-    /// A plan for a budget: what is left beyond the least goes to the head, then to the activations.
+    /// A plan for a budget: what is left beyond the least goes to more groups at a time, then to the head,
+    /// then to the activations.
     ///
     /// - Parameter resident: What the process has resident now, the dataset included.
     init(_ s: Sizes, budget: Int, resident: Int) {
@@ -80,7 +87,10 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
         shard = s.shard + min(s.shard, 24 << 20) + s.waitingRows
         let wholeHead = s.vocabulary * s.width * (s.isBF16 ? 2 : 4)
         let states = 4 * s.blockTokens * s.width * (1 + s.hiddenLayers)
-        var left = budget - (process + shard + max(layer + group, logits, tables))
+        let rest = budget - process - shard
+        let wanted = max(1, min(Threads.count, s.mostStreams))
+        streams = max(1, min(wanted, (rest - layer) / max(1, group)))
+        var left = rest - max(layer + group * streams, logits, tables)
         head = left >= wholeHead ? wholeHead : 0
         left -= head
         activations = left >= states ? states : 0
@@ -129,6 +139,7 @@ extension Extraction {
             isBF16: settings.compute.available == .bf16,
             groupTokens: blocks.joined().map(plan.tokens).max() ?? 0,
             blockTokens: blocks.map { $0.reduce(0) { $0 + plan.tokens($1) } }.max() ?? 0,
+            mostStreams: blocks.map(\.count).max() ?? 1,
             hiddenLayers: settings.hiddenLayers.count,
             waitingRows: settings.hiddenType == .int8
                 ? CacheSignals.rowsOfAScale * c.hiddenSize * 4 * (1 + settings.hiddenLayers.count)

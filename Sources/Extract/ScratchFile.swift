@@ -3,7 +3,7 @@ import Foundation
 
 /// A file without a name for numbers that do not fit in memory; the system takes its space back when
 /// it is closed, however the process ends.
-final class ScratchFile {
+final class ScratchFile: Sendable {
     private let descriptor: Int32
     private let path: String
     private let size: Int

@@ -32,6 +32,8 @@ package struct TeacherRun {
                 isBF16: compute.available == .bf16,
                 groupTokens: groups.map(tokens).max() ?? 0,
                 blockTokens: tokens(0..<examples.count),
+                mostStreams: groups.count,
+                rowBytes: 14 * c.hiddenSize,
                 shard: 0
             ),
             budget: MachineMemory.defaultBudget,

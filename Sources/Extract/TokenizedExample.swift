@@ -37,6 +37,15 @@ struct TokenizedExample: Sendable {
         supervised = first..<(tokenIDs.count - 1)
     }
 
+    /// Tokens without a text: every position has a row but the last, which predicts nothing.
+    init(tokenIDs: [UInt32]) {
+        example = Example(split: "", prompt: "", input: "", response: "")
+        self.tokenIDs = tokenIDs
+        supervised = 0..<max(0, tokenIDs.count - 1)
+        promptWasCut = false
+        wasCut = false
+    }
+
     /// The positions that have rows.
     func rows(_ positions: CacheSignals.Positions) -> Range<Int> {
         positions == .all ? 0..<tokenIDs.count : supervised

@@ -11,6 +11,16 @@ private enum BLAS {
     }()
 }
 
+/// Runs `body` while every product of OpenBLAS stays on the thread that asks for it.
+///
+/// The setting holds for the whole process, and calls must not overlap.
+func withSingleThreadedProducts(_ body: () -> Void) {
+    _ = BLAS.ready
+    openblas_set_num_threads(1)
+    body()
+    openblas_set_num_threads(Int32(Threads.count))
+}
+
 /// c = alpha op(a) op(b) + beta c, in float32 with float32 sums.
 ///
 /// - Parameters:

@@ -37,6 +37,13 @@ private final class OneDNN: @unchecked Sendable {
     }
 }
 
+/// The threads that oneDNN uses for what one thread of ours asks of it.
+enum OneDNNThreads {
+    /// - Returns: The number before.
+    @discardableResult
+    static func set(_ count: Int) -> Int { Int(retort_set_threads(Int32(count))) }
+}
+
 /// The rows of a product's left side, rounded to bfloat16 once for all weights that they meet: queries,
 /// keys and values have the same input, as gate and up have.
 public struct PackedRows: @unchecked Sendable {
@@ -97,6 +104,8 @@ public final class PackedWeights: @unchecked Sendable {
     private struct Product: Hashable {
         let rows: Int
         let accumulates: Bool
+        /// Made for a thread that works alone: the library shares the work out when it makes one.
+        let isAlone: Bool
     }
 
     /// Packs a weight for `x (rows, in) -> (rows, out)`.
@@ -154,7 +163,8 @@ public final class PackedWeights: @unchecked Sendable {
         }
         plain = nil
         packed = memory
-        products[Product(rows: PackedRows.block, accumulates: false)] = product
+        products[Product(rows: PackedRows.block, accumulates: false, isAlone: Threads.isAlone)] =
+            product
     }
 
     deinit {
@@ -190,21 +200,30 @@ public final class PackedWeights: @unchecked Sendable {
             return
         }
         bits.base.withMemoryRebound(to: UInt16.self, capacity: 2 * bits.count) { source in
-            library.lock.lock()
-            defer { library.lock.unlock() }
+            let isAlone = Threads.isAlone
+            // One that works alone has a stream of its own; the others share the library's threads.
+            var own: dnnl_stream_t?
+            if isAlone {
+                precondition(retort_stream(library.engine, &own) == dnnl_success, "oneDNN failed")
+            } else {
+                library.lock.lock()
+            }
+            defer {
+                if let own { dnnl_stream_destroy(own) } else { library.lock.unlock() }
+            }
             for start in stride(from: 0, to: rows, by: PackedRows.block) {
                 let count = min(PackedRows.block, rows - start)
                 let padded = PackedRows.padded(count)
                 let part = out.slice(rows: start..<(start + count))
                 if padded == count && part.isContiguous {
-                    let key = Product(rows: count, accumulates: accumulate)
-                    execute(library, key, source + start * inputs, part.base, packed)
+                    let key = Product(rows: count, accumulates: accumulate, isAlone: isAlone)
+                    execute(library, own, key, source + start * inputs, part.base, packed)
                     continue
                 }
                 // The library is fast only with rows end to end, and `out` has no room for padding.
                 let made = Matrix(uninitialized: padded, outputs)
-                let key = Product(rows: padded, accumulates: false)
-                execute(library, key, source + start * inputs, made.base, packed)
+                let key = Product(rows: padded, accumulates: false, isAlone: isAlone)
+                execute(library, own, key, source + start * inputs, made.base, packed)
                 for row in 0..<count {
                     if accumulate {
                         ck_add(part.row(row), made.row(row), outputs)
@@ -218,11 +237,13 @@ public final class PackedWeights: @unchecked Sendable {
 
     private func execute(
         _ library: OneDNN,
+        _ own: dnnl_stream_t?,
         _ key: Product,
         _ source: UnsafeMutablePointer<UInt16>,
         _ target: UnsafeMutablePointer<Float>,
         _ packed: UnsafeMutableRawPointer
     ) {
+        if own != nil { library.lock.lock() }
         if products[key] == nil {
             var product = retort_matmul()
             let status = retort_matmul_create(
@@ -237,10 +258,12 @@ public final class PackedWeights: @unchecked Sendable {
             precondition(status == dnnl_success, "oneDNN refused a \(key.rows)-row product")
             products[key] = product
         }
-        guard var product = products[key] else { return }
+        let known = products[key]
+        if own != nil { library.lock.unlock() }
+        guard var product = known else { return }
         let status = retort_matmul_run(
             library.engine,
-            library.stream,
+            own ?? library.stream,
             &product,
             source,
             packed,

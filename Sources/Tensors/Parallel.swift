@@ -1,5 +1,7 @@
+import CKernels
 import Dispatch
 import Foundation
+import Synchronization
 
 /// How many threads the loops and products use.
 public enum Threads {
@@ -12,6 +14,9 @@ public enum Threads {
         }
         return max(1, ProcessInfo.processInfo.activeProcessorCount)
     }()
+
+    /// True inside `parallelStreams`, where each thread does all of its work itself.
+    static var isAlone: Bool { ck_is_alone() != 0 }
 }
 
 /// Runs `body` over `0..<count` cut into one contiguous range a thread.
@@ -25,7 +30,7 @@ public func parallelRanges(
     _ body: @Sendable (_ range: Range<Int>, _ worker: Int) -> Void
 ) {
     guard count > 0 else { return }
-    let workers = max(1, min(Threads.count, count / max(1, minimum)))
+    let workers = Threads.isAlone ? 1 : max(1, min(Threads.count, count / max(1, minimum)))
     if workers == 1 {
         body(0..<count, 0)
         return
@@ -37,9 +42,37 @@ public func parallelRanges(
 
 /// Runs `body` for every index, handing out indices one by one: for pieces of unequal size.
 public func parallelEach(_ count: Int, _ body: @Sendable (_ index: Int) -> Void) {
-    if count <= 1 || Threads.count == 1 {
+    if count <= 1 || Threads.count == 1 || Threads.isAlone {
         for index in 0..<count { body(index) }
         return
     }
     DispatchQueue.concurrentPerform(iterations: count, execute: body)
+}
+
+/// Runs `body` for every index on up to `streams` threads, each of which does all of its work alone: loops
+/// and products inside do not share it out again.
+///
+/// For large independent pieces: no thread waits for another before the end, and what comes of a piece
+/// does not depend on the number of threads.
+public func parallelStreams(
+    _ count: Int,
+    streams: Int = Threads.count,
+    _ body: @Sendable (_ index: Int) -> Void
+) {
+    let next = Atomic(0)
+    withSingleThreadedProducts {
+        DispatchQueue.concurrentPerform(iterations: max(1, min(streams, count))) { _ in
+            ck_set_alone(1)
+            let threads = OneDNNThreads.set(1)
+            defer {
+                ck_set_alone(0)
+                OneDNNThreads.set(threads)
+            }
+            while true {
+                let index = next.add(1, ordering: .relaxed).oldValue
+                guard index < count else { return }
+                body(index)
+            }
+        }
+    }
 }
