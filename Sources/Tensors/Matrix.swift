@@ -1,16 +1,33 @@
+import CKernels
+
 /// Memory for floats, aligned for the widest vectors.
 ///
 /// It lives as long as a matrix views it.
 final class AlignedStorage: Sendable {
     nonisolated(unsafe) let base: UnsafeMutablePointer<Float>
     private nonisolated(unsafe) let raw: UnsafeMutableRawPointer
+    /// Bytes of pages of its own; 0 when the memory is the allocator's.
+    private let mappedBytes: Int
 
     init(count: Int) {
-        raw = .allocate(byteCount: max(count, 1) * MemoryLayout<Float>.stride, alignment: 64)
+        let bytes = max(count, 1) * MemoryLayout<Float>.stride
+        if bytes >= Self.large, let pages = ck_map_pages(bytes) {
+            raw = pages
+            mappedBytes = bytes
+        } else {
+            raw = .allocate(byteCount: bytes, alignment: 64)
+            mappedBytes = 0
+        }
         base = raw.bindMemory(to: Float.self, capacity: max(count, 1))
     }
 
-    deinit { raw.deallocate() }
+    deinit {
+        if mappedBytes > 0 { ck_unmap_pages(raw, mappedBytes) } else { raw.deallocate() }
+    }
+
+    /// From here on huge pages pay: what passes through a layer is made anew for every layer, and the
+    /// system needs a fault for each page of it.
+    private static let large = 4 << 20
 }
 
 /// A view of `rows` x `columns` float32 numbers, rows `stride` floats apart.
