@@ -6,6 +6,7 @@ Inputs are rounded to f32 first and everything is computed in float64 from the r
 A case holds what `retort criterion run` reads and writes, under the same names:
 
     settings/{temperature,teacher_temperature,kd_rate}   f64 [1]
+    settings/{student_cap,teacher_cap}    f64 [1], where that model soft-caps its logits
     student/{hidden,head,embedding}       f32 [n, d], [Vs, d], [Vs, d]
     student/{input_ids,labels,offsets}    int64 [n], [n], [E + 1]
     teacher/...                           the same with m, D, Vt
@@ -91,14 +92,22 @@ def ce_sum(logits, labels):
     return cross_entropy(logits, labels, reduction="sum")
 
 
+def head_logits(t, s, side, hidden, detach=False):
+    """Logits of states in the space of one of the models, soft-capped where it caps its own."""
+    head = t[f"{side}/head"]
+    product = hidden @ (head.detach() if detach else head).T
+    cap = s.get(f"{side}_cap")
+    return product if cap is None else cap * torch.tanh(product / cap)
+
+
 def sft(t, s):
-    logits = t["student/hidden"] @ t["student/head"].T
+    logits = head_logits(t, s, "student", t["student/hidden"])
     return {"ce": ce_sum(logits, t["student/labels"])}
 
 
 def kd(t, s):
-    logits = t["student/hidden"] @ t["student/head"].T
-    teacher = t["teacher/hidden"] @ t["teacher/head"].T
+    logits = head_logits(t, s, "student", t["student/hidden"])
+    teacher = head_logits(t, s, "teacher", t["teacher/hidden"])
     size = min(logits.shape[-1], teacher.shape[-1])
     rows = divergence(s["divergence"], teacher[:, :size], logits[:, :size], s["temperature"])
     return {"ce": ce_sum(logits, t["student/labels"]), "kd": rows.sum()}
@@ -106,16 +115,17 @@ def kd(t, s):
 
 def dual_space(t, s, projected_hidden, to_teacher, gated):
     """The losses that `dskd` and `dskd_cma` share, once hidden states are carried across."""
-    logits = t["student/hidden"] @ t["student/head"].T
+    logits = head_logits(t, s, "student", t["student/hidden"])
     labels = t["student/labels"]
-    projected = projected_hidden @ t["student/head"].detach().T
+    projected = head_logits(t, s, "student", projected_hidden, detach=True)
     gate = torch.ones_like(labels, dtype=torch.bool)
     if gated:
         gate = projected.argmax(-1) == labels
     target = projected.detach() / (s["teacher_temperature"] if gated else 1.0)
     t2s_kd = divergence(s["divergence"], target, logits, s["temperature"])
-    teacher = t["teacher/hidden"] @ t["teacher/head"].T
-    s2t_kd = divergence("forward_kl", teacher, to_teacher @ t["teacher/head"].T, s["temperature"])
+    teacher = head_logits(t, s, "teacher", t["teacher/hidden"])
+    carried = head_logits(t, s, "teacher", to_teacher)
+    s2t_kd = divergence("forward_kl", teacher, carried, s["temperature"])
     sums = {
         "ce": ce_sum(logits, labels),
         "t2s_ce": ce_sum(projected, labels),
@@ -257,8 +267,8 @@ def audit(inputs):
 # Cases -----------------------------------------------------------------------------------------
 
 
-def settings_of(name, temperature=2.0, teacher_temperature=1.0, kd_rate=0.5):
-    return {
+def settings_of(name, temperature=2.0, teacher_temperature=1.0, kd_rate=0.5, **caps):
+    return caps | {
         "divergence": name,
         "temperature": temperature,
         "teacher_temperature": teacher_temperature,
@@ -302,12 +312,12 @@ def random_inputs(seed, n, m, d, D, vs, vt, embeddings):
     return t
 
 
-def stable(criterion, inputs):
+def stable(criterion, inputs, **caps):
     """Whether noise of 1e-5 leaves the gate and the adaptive tail where they are.
 
     A near-tie there would make f32 and float64 disagree for no fault of either.
     """
-    settings = settings_of("adaptive_kl")
+    settings = settings_of("adaptive_kl", **caps)
     want = evaluate(criterion, inputs, settings)
     for seed in range(8):
         generator = torch.Generator().manual_seed(seed)
@@ -353,6 +363,12 @@ def cases():
         yield f"dskd_cma-{name}", "dskd_cma", cross, settings_of(name)
     other = settings_of("reverse_kl", temperature=1.5, teacher_temperature=1.25, kd_rate=0.7)
     yield "dskd_cma-reverse_kl-settings", "dskd_cma", cross, other
+    # Low enough to bend most logits, which have a standard deviation of about 2.
+    caps = {"student_cap": 3.0, "teacher_cap": 4.0}
+    for criterion, inputs in (("kd", plain), ("dskd", same), ("dskd_cma", cross)):
+        assert stable(criterion, inputs, **caps), "a near-tie: choose other caps"
+        capped = settings_of("forward_kl", **caps)
+        yield f"{criterion}-forward_kl-caps", criterion, inputs, capped
 
 
 def main():

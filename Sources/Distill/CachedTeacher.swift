@@ -4,7 +4,7 @@ import Tensors
 
 /// What a cache keeps of its teacher, in memory: no weight file of the teacher is ever opened.
 public struct CachedTeacher {
-    /// W_t, with the teacher's logit scale folded in.
+    /// W_t, with the teacher's logit scale folded in, and the cap of its logits.
     public let head: HeadProduct
     /// E_t, the rows that occur; empty where no criterion needs them.
     public let embedding: EmbeddingRows
@@ -18,17 +18,14 @@ public struct CachedTeacher {
         needsHead: Bool = true,
         needsEmbedding: Bool = true
     ) throws {
-        if let cap = reader.manifest.description.teacher.logitSoftCap {
-            throw CacheError(
-                .unsupported,
-                path: reader.directory.path,
-                "the teacher caps its logits at \(cap), which distilling does not apply yet",
-                remedy: "Use a teacher without final_logit_softcapping."
-            )
-        }
-        hiddenSize = reader.manifest.description.teacher.hiddenSize
+        let teacher = reader.manifest.description.teacher
+        hiddenSize = teacher.hiddenSize
         guard needsHead else {
-            head = HeadProduct(frozen: Matrix(zeros: 0, hiddenSize), compute: .f32)
+            head = HeadProduct(
+                frozen: Matrix(zeros: 0, hiddenSize),
+                softCap: nil,
+                compute: .f32
+            )
             embedding = EmbeddingRows(ids: [], rows: Matrix(zeros: 0, hiddenSize))
             return
         }
@@ -38,7 +35,7 @@ public struct CachedTeacher {
         if scale != 1 {
             for i in 0..<weight.count { weight.base[i] *= scale }
         }
-        head = HeadProduct(frozen: weight, compute: compute)
+        head = HeadProduct(frozen: weight, softCap: teacher.logitSoftCap, compute: compute)
         guard needsEmbedding else {
             embedding = EmbeddingRows(ids: [], rows: Matrix(zeros: 0, columns))
             return

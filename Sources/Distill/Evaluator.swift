@@ -125,7 +125,11 @@ public final class Evaluator {
             maxPromptLength: options.maxPromptLength
         )
         let same = tokenizer.fingerprint == description.tokenizer.fingerprint
-        let head = HeadProduct(frozen: model.outputHead.value, compute: compute)
+        let head = HeadProduct(
+            frozen: model.outputHead.value,
+            softCap: model.configuration.logitSoftCap,
+            compute: compute
+        )
         let buckets = NextByteBuckets(tokenizer, vocabulary: head.vocabulary)
         var sums = Sums(report: EvalReport(name: name, split: options.split))
         var asked: [(prompt: EvalPrompt, response: String)] = []
@@ -245,19 +249,14 @@ public final class Evaluator {
         _ head: HeadProduct,
         _ side: SupervisedRows
     ) -> Double {
-        let size = min(head.vocabulary, teacher.head.vocabulary)
-        let target =
-            size == teacher.head.vocabulary
-            ? teacher.head
-            : HeadProduct(frozen: teacher.head.weight.slice(rows: 0..<size), compute: compute)
-        return engine.studentSpace(
+        engine.studentSpace(
             hidden: student.hidden,
             head: head,
             labels: student.labels,
             crossEntropyWeight: 0,
             target: HeadLoss.Target(
                 hidden: side.hidden,
-                head: target,
+                head: teacher.head.prefix(head.vocabulary),
                 divergence: .forwardKL,
                 temperature: 1,
                 targetTemperature: 1,

@@ -3,7 +3,8 @@ import Tensors
 
 /// Head products, losses and their gradients in chunks of rows, forward and backward in one pass.
 ///
-/// A chunk's logits are computed, replaced by their gradients, and multiplied back; nothing of
+/// A chunk's logits are computed, capped where their head caps them, replaced by the gradients of
+/// the head's product, and multiplied back; nothing of
 /// rows x vocabulary is held beyond one chunk.
 public final class HeadLoss {
     /// Bytes that the logits of one chunk may take.
@@ -80,6 +81,7 @@ public final class HeadLoss {
             }
             let rows = Self.rows(
                 logits: logits,
+                head: head,
                 labels: labels[range],
                 crossEntropyWeight: crossEntropyWeight,
                 target: target
@@ -108,6 +110,7 @@ public final class HeadLoss {
 
     private static func rows(
         logits: [Matrix],
+        head: HeadProduct,
         labels: ArraySlice<UInt32>,
         crossEntropyWeight: Float,
         target: Target?
@@ -134,21 +137,27 @@ public final class HeadLoss {
         rows.withUnsafeMutableBufferPointer { buffer in
             nonisolated(unsafe) let rows = buffer
             nonisolated(unsafe) let target = target
+            nonisolated(unsafe) let head = head
             parallelRanges(student.rows) { range, _ in
                 var settings = settings
                 let scratch = Matrix(uninitialized: 1, ck_criterion_scratch(width))
+                let heads = [head] + (target.map { [$0.head] } ?? [])
+                let caps = CapBackward(width: width, heads: heads)
                 for r in range {
                     var row = Row()
                     let label = Int(labels[labels.startIndex + r])
+                    var p: UnsafeMutablePointer<Float>?
                     if let target {
-                        let p = logits[1].row(r)
+                        p = logits[1].row(r)
                         var argmax = 0
                         _ = ck_largest(p, logits[1].columns, &argmax)
                         row.correct = argmax == label
                         row.open = !target.gated || row.correct
+                    }
+                    caps.replace(student.row(r), of: head) {
                         ck_criterion_row(
                             row.open ? UnsafePointer(p) : nil,
-                            logits[1].columns,
+                            row.open ? logits[1].columns : 0,
                             student.row(r),
                             width,
                             Int64(label),
@@ -156,8 +165,10 @@ public final class HeadLoss {
                             scratch.base,
                             &row.losses
                         )
-                        if let weight = target.crossEntropyWeight {
-                            row.targetCrossEntropy = ck_cross_entropy_row(
+                    }
+                    if let target, let weight = target.crossEntropyWeight, let p {
+                        row.targetCrossEntropy = caps.replace(p, of: target.head) {
+                            ck_cross_entropy_row(
                                 p,
                                 width,
                                 label,
@@ -166,17 +177,6 @@ public final class HeadLoss {
                                 nil
                             )
                         }
-                    } else {
-                        ck_criterion_row(
-                            nil,
-                            0,
-                            student.row(r),
-                            width,
-                            Int64(label),
-                            &settings,
-                            scratch.base,
-                            &row.losses
-                        )
                     }
                     rows[r] = row
                 }
@@ -216,20 +216,24 @@ public final class HeadLoss {
             var losses = [Double](repeating: 0, count: range.count)
             losses.withUnsafeMutableBufferPointer { buffer in
                 nonisolated(unsafe) let losses = buffer
+                nonisolated(unsafe) let head = head
                 parallelRanges(range.count) { rows, _ in
                     var settings = settings
+                    let caps = CapBackward(width: width, heads: [head])
                     for r in rows {
                         var row = ck_criterion_losses()
-                        ck_criterion_row(
-                            p.row(r),
-                            width,
-                            q.row(r),
-                            width,
-                            -1,
-                            &settings,
-                            nil,
-                            &row
-                        )
+                        caps.replace(q.row(r), of: head) {
+                            ck_criterion_row(
+                                p.row(r),
+                                width,
+                                q.row(r),
+                                width,
+                                -1,
+                                &settings,
+                                nil,
+                                &row
+                            )
+                        }
                         losses[r] = row.divergence
                     }
                 }

@@ -1,28 +1,32 @@
 import Models
 import Tensors
 
-/// A head W [V, d] ready for both of its products: x W^T and, on the way back, (d logits) W.
+/// A head W [V, d] ready for both of its products: x W^T and, on the way back, (d product) W.
 public final class HeadProduct {
     /// [V, d].
     public let weight: Matrix
     /// Where the head's own gradient is added; nil when it is frozen.
     public let gradient: Matrix?
+    /// Cap of the logits: cap * tanh(product / cap); nil where the model has none.
+    public let softCap: Float?
     /// The precision of the two products; the head's own gradient is computed in float32.
     public let compute: ComputeType
     private var forward: PackedWeights
     private var backward: PackedWeights?
 
     /// A frozen head, such as the teacher's.
-    public init(frozen weight: Matrix, compute: ComputeType) {
+    public init(frozen weight: Matrix, softCap: Float?, compute: ComputeType) {
         self.weight = weight
+        self.softCap = softCap
         self.compute = compute
         gradient = nil
         forward = PackedWeights(weight, compute: compute)
     }
 
     /// A head that learns: `refresh` it after every change of its numbers.
-    public init(_ parameter: Parameter, compute: ComputeType) {
+    public init(_ parameter: Parameter, softCap: Float?, compute: ComputeType) {
         weight = parameter.value
+        self.softCap = softCap
         gradient = parameter.gradient
         self.compute = compute
         forward = PackedWeights(weight, compute: compute)
@@ -40,21 +44,35 @@ public final class HeadProduct {
         backward = nil
     }
 
-    /// logits (rows, V) = x (rows, d) W^T.
+    /// The head, frozen, of the first `size` tokens alone; itself where it has no more.
+    func prefix(_ size: Int) -> HeadProduct {
+        guard vocabulary > size else { return self }
+        return HeadProduct(
+            frozen: weight.slice(rows: 0..<size),
+            softCap: softCap,
+            compute: compute
+        )
+    }
+
+    /// logits (rows, V) = x (rows, d) W^T, capped where the model caps them.
     func logits(_ x: Matrix, into logits: Matrix) {
         forward.multiply(x, into: logits)
+        Models.softCap(logits, at: softCap)
     }
 
-    /// dX (rows, d) = or += dLogits (rows, V) W.
-    func inputGradient(_ dLogits: Matrix, into dX: Matrix, accumulate: Bool) {
+    /// dX (rows, d) = or += dProduct (rows, V) W.
+    ///
+    /// - Parameter dProduct: The gradient by x W^T: that by the logits, taken back through the cap
+    ///   (`CapBackward`).
+    func inputGradient(_ dProduct: Matrix, into dX: Matrix, accumulate: Bool) {
         let packed = backward ?? PackedWeights(weight, transposed: false, compute: compute)
         backward = packed
-        packed.multiply(dLogits, into: dX, accumulate: accumulate)
+        packed.multiply(dProduct, into: dX, accumulate: accumulate)
     }
 
-    /// Adds dLogits^T x to the head's gradient, if it has one.
-    func addWeightGradient(_ dLogits: Matrix, _ x: Matrix) {
+    /// Adds dProduct^T x to the head's gradient, if it has one.
+    func addWeightGradient(_ dProduct: Matrix, _ x: Matrix) {
         guard let gradient else { return }
-        multiply(dLogits, transposeA: true, x, into: gradient, beta: 1)
+        multiply(dProduct, transposeA: true, x, into: gradient, beta: 1)
     }
 }

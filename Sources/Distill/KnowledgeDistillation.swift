@@ -57,12 +57,7 @@ public final class KnowledgeDistillation: Criterion {
     private func teacherHead(_ models: CriterionModels) -> HeadProduct {
         let size = models.studentHead.vocabulary
         guard models.teacherHead.vocabulary > size else { return models.teacherHead }
-        let cut =
-            cutHead
-            ?? HeadProduct(
-                frozen: models.teacherHead.weight.slice(rows: 0..<size),
-                compute: models.teacherHead.compute
-            )
+        let cut = cutHead ?? models.teacherHead.prefix(size)
         cutHead = cut
         return cut
     }

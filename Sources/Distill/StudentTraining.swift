@@ -36,7 +36,11 @@ final class StudentTraining {
             settings: settings
         )
         models = CriterionModels(
-            studentHead: HeadProduct(model.outputHead, compute: settings.compute),
+            studentHead: HeadProduct(
+                model.outputHead,
+                softCap: model.configuration.logitSoftCap,
+                compute: settings.compute
+            ),
             studentEmbedding: model.inputEmbedding.value,
             teacherHead: teacher.head,
             teacherEmbedding: teacher.embedding

@@ -19,21 +19,17 @@ extension ModelConfiguration {
     /// Turns products of the head (rows, V) into logits, in place: cap * tanh(x / cap) where the model
     /// has `logitSoftCap`, else nothing.
     public func capLogits(_ logits: Matrix) {
-        guard let cap = logitSoftCap else { return }
-        parallelRanges(logits.rows) { range, _ in
-            for row in range { ck_soft_cap(logits.row(row), logits.columns, cap) }
-        }
+        softCap(logits, at: logitSoftCap)
     }
+}
 
-    /// Turns the gradient of logits (rows, V), in place, into that of the head's product.
-    ///
-    /// - Parameter logits: What `capLogits` made.
-    public func capLogitsBackward(_ gradient: Matrix, logits: Matrix) {
-        guard let cap = logitSoftCap else { return }
-        parallelRanges(logits.rows) { range, _ in
-            for row in range {
-                ck_soft_cap_backward(logits.row(row), gradient.row(row), logits.columns, cap)
-            }
-        }
+/// Turns products of a head (rows, V) into logits, in place: cap * tanh(x / cap), or nothing where
+/// there is no cap.
+///
+/// For a head without its model, such as a cached teacher's.
+public func softCap(_ logits: Matrix, at cap: Float?) {
+    guard let cap else { return }
+    parallelRanges(logits.rows) { range, _ in
+        for row in range { ck_soft_cap(logits.row(row), logits.columns, cap) }
     }
 }

@@ -124,6 +124,7 @@ struct Pipeline {
         }
         switch kind {
         case "new":
+            try StudentSettings.New.refuseArchitecture(in: inner)
             var settings = try inner.defaulting("template", to: template).decode(
                 StudentSettings.New.self,
                 keys: StudentSettings.New.CodingKeys.allCases.map(\.rawValue),

@@ -38,6 +38,19 @@ struct StudentSettings: Codable, Equatable {
             try set(.seed, &seed)
         }
 
+        /// Refuses the name of an architecture, of which there is no choice here.
+        static func refuseArchitecture(in value: ConfigurationFile.Value) throws {
+            for key in ["architecture", "model_type"] {
+                guard let given = value[key] else { continue }
+                throw ConfigurationError(
+                    place: given.place,
+                    message: "\"student.new.\(key)\": a student made from sizes is a GPT-2",
+                    remedy: "leave the key out; for another architecture cut the teacher with "
+                        + "student.prune, or name a model's directory in student.from"
+                )
+            }
+        }
+
         /// Refuses sizes that make no model, before anything is read.
         func validate() throws {
             _ = try PromptTemplate.named(template)

@@ -12,6 +12,7 @@ struct CriterionGoldenTests {
         + Divergence.allCases.map { "dskd-\($0.rawValue)" }
         + [
             "dskd_cma-forward_kl", "dskd_cma-adaptive_kl", "dskd_cma-reverse_kl-settings",
+            "kd-forward_kl-caps", "dskd-forward_kl-caps", "dskd_cma-forward_kl-caps",
         ]
 
     @Test("losses and gradients are the golden ones", arguments: names)

@@ -11,7 +11,9 @@ struct CriterionPropertyTests {
     static func makeCase(
         _ name: String,
         divergence: Divergence = .forwardKL,
-        seed: UInt64 = 5
+        seed: UInt64 = 5,
+        studentCap: Float? = nil,
+        teacherCap: Float? = nil
     ) throws -> Case {
         let type = try CriterionRegistry.type(name)
         var random = RandomNumbers(seed: seed, purpose: "case")
@@ -49,32 +51,14 @@ struct CriterionPropertyTests {
             head: normal(vocabulary, d, 0.7),
             studentEmbedding: normal(vocabulary, d, 0.7),
             teacherHead: normal(teacherVocabulary, wide, 0.7),
-            teacherEmbedding: normal(teacherVocabulary, wide, 0.7)
+            teacherEmbedding: normal(teacherVocabulary, wide, 0.7),
+            studentCap: studentCap,
+            teacherCap: teacherCap
         )
     }
 
     static let learning = ["kd", "dskd", "dskd_cma"].flatMap { name in
         Divergence.allCases.filter { $0 != .adaptiveKL }.map { (name, $0) }
-    }
-
-    /// The derivative along a random direction, by central differences.
-    private func slope(
-        of loss: () throws -> Double,
-        along values: Matrix,
-        gradient: [Float]
-    ) throws -> (numeric: Double, analytic: Double) {
-        var random = RandomNumbers(seed: 9, purpose: "direction")
-        let direction = (0..<values.count).map { _ in random.normal() }
-        let start = values.values
-        func shifted(_ step: Float) throws -> Double {
-            for i in 0..<values.count { values.base[i] = start[i] + step * direction[i] }
-            return try loss()
-        }
-        let step: Float = 2e-3
-        let numeric = try (shifted(step) - shifted(-step)) / (2 * Double(step))
-        _ = try shifted(0)
-        let analytic = zip(gradient, direction).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
-        return (numeric, analytic)
     }
 
     @Test("the gradient by the student's states is the slope of the loss", arguments: learning)

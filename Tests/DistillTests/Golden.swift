@@ -98,6 +98,26 @@ func required<T>(_ value: T?) throws -> T {
     return value
 }
 
+/// The derivative along a random direction, by central differences.
+func slope(
+    of loss: () throws -> Double,
+    along values: Matrix,
+    gradient: [Float]
+) throws -> (numeric: Double, analytic: Double) {
+    var random = RandomNumbers(seed: 9, purpose: "direction")
+    let direction = (0..<values.count).map { _ in random.normal() }
+    let start = values.values
+    func shifted(_ step: Float) throws -> Double {
+        for i in 0..<values.count { values.base[i] = start[i] + step * direction[i] }
+        return try loss()
+    }
+    let step: Float = 2e-3
+    let numeric = try (shifted(step) - shifted(-step)) / (2 * Double(step))
+    _ = try shifted(0)
+    let analytic = zip(gradient, direction).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+    return (numeric, analytic)
+}
+
 /// A criterion with everything that it needs, small enough to look at every number.
 final class Case {
     let criterion: any Criterion
@@ -113,6 +133,8 @@ final class Case {
         studentEmbedding: Matrix,
         teacherHead: Matrix,
         teacherEmbedding: Matrix,
+        studentCap: Float? = nil,
+        teacherCap: Float? = nil,
         compute: ComputeType = .f32
     ) {
         self.criterion = criterion
@@ -124,9 +146,13 @@ final class Case {
         )
         self.head.prepareGradient()
         models = CriterionModels(
-            studentHead: HeadProduct(self.head, compute: compute),
+            studentHead: HeadProduct(self.head, softCap: studentCap, compute: compute),
             studentEmbedding: studentEmbedding,
-            teacherHead: HeadProduct(frozen: teacherHead, compute: compute),
+            teacherHead: HeadProduct(
+                frozen: teacherHead,
+                softCap: teacherCap,
+                compute: compute
+            ),
             teacherEmbedding: EmbeddingRows(all: teacherEmbedding)
         )
     }
@@ -206,7 +232,11 @@ extension Case {
                 ? try golden.matrix("student/embedding") : head,
             teacherHead: teacherHead,
             teacherEmbedding: golden.has("teacher/embedding")
-                ? try golden.matrix("teacher/embedding") : teacherHead
+                ? try golden.matrix("teacher/embedding") : teacherHead,
+            studentCap: golden.has("settings/student_cap")
+                ? Float(try golden.number("settings/student_cap")) : nil,
+            teacherCap: golden.has("settings/teacher_cap")
+                ? Float(try golden.number("settings/teacher_cap")) : nil
         )
     }
 }

@@ -29,21 +29,26 @@ struct TinyWorld {
         )
     }
 
-    static func model(_ tokenizer: Tokenizer, seed: UInt64 = 3) throws -> TransformerModel {
-        try .random(
-            .gpt2(
-                hiddenSize: 8,
-                layerCount: 1,
-                headCount: 2,
-                vocabularySize: tokenizer.vocabularySize,
-                maxPositions: 96
-            ),
-            seed: seed
+    static func model(
+        _ tokenizer: Tokenizer,
+        seed: UInt64 = 3,
+        softCap: Float? = nil
+    ) throws -> TransformerModel {
+        var configuration = ModelConfiguration.gpt2(
+            hiddenSize: 8,
+            layerCount: 1,
+            headCount: 2,
+            vocabularySize: tokenizer.vocabularySize,
+            maxPositions: 96
         )
+        configuration.logitSoftCap = softCap
+        return try .random(configuration, seed: seed)
     }
 
     /// Writes a cache of 11 training and 3 held-out examples.
-    init(_ name: String = UUID().uuidString) throws {
+    ///
+    /// - Parameter softCap: The teacher's cap of its logits.
+    init(_ name: String = UUID().uuidString, softCap: Float? = nil) throws {
         directory = FileManager.default.temporaryDirectory.appendingPathComponent(
             "retort-distill-\(name)"
         )
@@ -77,7 +82,8 @@ struct TinyWorld {
                 hiddenSize: Self.width,
                 vocabularySize: size,
                 weightsSHA256: String(repeating: "0", count: 64),
-                computeType: "f32"
+                computeType: "f32",
+                logitSoftCap: softCap
             ),
             tokenizer: .init(fingerprint: tokenizer.fingerprint, eos: Int(end)),
             template: "plain",

@@ -207,6 +207,7 @@ struct PipelineTests {
                 return result.code
             }
             #expect(try code("student.new.layers=1", "made with other settings") == 73)
+            #expect(try code("student.new.architecture=qwen3", "from sizes is a GPT-2") == 64)
             #expect(try code("extract.top_k=4", "topK: 4 here, 5 there") == 65)
             #expect(try code("distill.steps=3", "steps: 3 here, 2 there") == 73)
             #expect(try code("eval.split=dev", "no split \"dev\"") == 64)

@@ -19,6 +19,9 @@ struct ModelCommand: ParsableCommand {
             abstract:
                 "Make a GPT-2 student from scratch, with a tokenizer trained on a cache's texts.",
             discussion: """
+                No other architecture is made from sizes: cut a model with `retort model prune`, or
+                distil into any model's directory.
+
                 Example:
                   retort model new --texts runs/quickstart/cache --output runs/student \\
                     --vocabulary 8192 --hidden-size 384 --layers 5 --heads 6
