@@ -56,6 +56,19 @@ CK_INLINE void soft_cap_tile(float *tile, float cap) {
     for (int t = 0; t < QUERIES * KEYS; t++) tile[t] = cap * ck_tanh(tile[t] * inverse);
 }
 
+CK_INLINE float larger(float a, float b) { return a > b ? a : b; }
+
+/// The largest of KEYS numbers, none of them NaN: by halves, since one after the other cannot be
+/// vectorised.
+CK_INLINE float largest(const float *s) {
+    float lanes[LANES];
+    for (int t = 0; t < LANES; t++)
+        lanes[t] = larger(larger(s[t], s[t + 16]), larger(s[t + 32], s[t + 48]));
+    for (int t = 0; t < 8; t++) lanes[t] = larger(lanes[t], lanes[t + 8]);
+    for (int t = 0; t < 4; t++) lanes[t] = larger(lanes[t], lanes[t + 4]);
+    return larger(larger(lanes[0], lanes[2]), larger(lanes[1], lanes[3]));
+}
+
 /// The first key that query i sees; a window of 0 is none.
 CK_INLINE size_t first_key(size_t i, size_t window) {
     return window && i + 1 > window ? i + 1 - window : 0;
@@ -137,8 +150,7 @@ CK_CLONES void ck_attention(
                     }
                     for (size_t t = 0; t < hidden; t++) s[t] = -INFINITY;
                     for (size_t t = seen; t < KEYS; t++) s[t] = -INFINITY;
-                    float peak = top[r];
-                    for (size_t t = 0; t < KEYS; t++) peak = s[t] > peak ? s[t] : peak;
+                    float peak = larger(top[r], largest(s));
                     float correction = top[r] == -INFINITY ? 0.0f : ck_exp(top[r] - peak);
                     float total = 0;
                     {

@@ -20,6 +20,7 @@ final class LayerwiseTeacher {
     private let signals: CacheSignals
     /// Groups that go through a layer at a time.
     let streams: Int
+    private let keepsMemory: Bool
     /// What makes logits of hidden states.
     let head: TeacherHead
 
@@ -46,6 +47,8 @@ final class LayerwiseTeacher {
         finalNorm = try architecture.finalNorm(from: checkpoint)
         head = try TeacherHead(checkpoint, compute: compute, isResident: memory.keepsHead)
         streams = memory.streams
+        keepsMemory = memory.kept > 0
+        ck_set_kept_memory(memory.kept)
         self.scratch = memory.usesScratchFile ? scratch : nil
     }
 
@@ -147,7 +150,8 @@ final class LayerwiseTeacher {
 
     /// A layer with its weights ready for products.
     func loadLayer(_ index: Int) throws -> any TransformerBlock {
-        releaseFreeMemory()
+        // Where memory is short, that of the layer before is not kept.
+        if !keepsMemory { releaseFreeMemory() }
         let block = try architecture.block(index, from: checkpoint)
         block.pack(compute)
         return block

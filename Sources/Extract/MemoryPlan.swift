@@ -30,6 +30,8 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
     /// Bytes of the scratch file that hidden states are in instead; 0 when they are in memory.
     public let scratchFile: Int
 
+    /// Freed memory that is kept for the next group, where the budget has room for it.
+    var kept: Int { max(0, min(group * streams, budget - peak)) }
     var keepsHead: Bool { head > 0 }
     var usesScratchFile: Bool { scratchFile > 0 }
 

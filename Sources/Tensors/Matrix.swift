@@ -11,9 +11,10 @@ final class AlignedStorage: Sendable {
 
     init(count: Int) {
         let bytes = max(count, 1) * MemoryLayout<Float>.stride
-        if bytes >= Self.large, let pages = ck_map_pages(bytes) {
+        var size = 0
+        if bytes >= Self.large, let pages = ck_map_pages(bytes, &size) {
             raw = pages
-            mappedBytes = bytes
+            mappedBytes = size
         } else {
             raw = .allocate(byteCount: bytes, alignment: 64)
             mappedBytes = 0
@@ -25,9 +26,8 @@ final class AlignedStorage: Sendable {
         if mappedBytes > 0 { ck_unmap_pages(raw, mappedBytes) } else { raw.deallocate() }
     }
 
-    /// From here on huge pages pay: what passes through a layer is made anew for every layer, and the
-    /// system needs a fault for each page of it.
-    private static let large = 4 << 20
+    /// From here on pages of its own pay.
+    private static let large = 512 << 10
 }
 
 /// A view of `rows` x `columns` float32 numbers, rows `stride` floats apart.

@@ -1,11 +1,18 @@
 #pragma once
 #include <stddef.h>
 
-/// Gives memory that was freed, and that the allocator keeps for later, back to the system.
+/// Memory in pages of its own, huge ones where the system has them; what is in it is anything.
+///
+/// - Parameter size: Set to the bytes that `ck_unmap_pages` wants; more than `bytes`, it may be.
+/// - Returns: NULL when there is none.
+void *ck_map_pages(size_t bytes, size_t *size);
+
+/// Gives back what `ck_map_pages` made, or keeps it for the next who asks for about as much.
+void ck_unmap_pages(void *pages, size_t size);
+
+/// The most bytes that are kept, 0 at first: what passes through a layer is made anew for each group of
+/// tokens, and the system would clear and enter every page of it again.
+void ck_set_kept_memory(size_t bytes);
+
+/// Gives memory that was freed, and that is kept for later here or by the allocator, back to the system.
 void ck_release_free_memory(void);
-
-/// Memory in pages of its own, huge ones where the system has them, zeroed; NULL when there is none.
-void *ck_map_pages(size_t bytes);
-
-/// Gives back what `ck_map_pages` made of as many bytes.
-void ck_unmap_pages(void *pages, size_t bytes);
