@@ -57,7 +57,7 @@ enum HDF5Library {
             let creation = try handles.keep(rh5_create_file_list(), H5Pclose)
             // Enough for HDF5's own structure: names, headers, and the index and checksum of chunks. It
             // writes at once and empties the file before, so the room is taken twice.
-            var room = Reservation(descriptor: descriptor, path: path)
+            var room = DiskReservation(descriptor: descriptor, path: path)
             try room.add(header.utf8.count + 4096)
             for array in arrays { try room.add(2048 + 64 * array.chunkCount) }
             let file = try handles.keep(
@@ -67,62 +67,20 @@ enum HDF5Library {
             )
             try room.renew()
             try writeText(header, to: file, handles)
-            let groups = Set(
-                arrays.compactMap { $0.name.split(separator: "/").dropLast().first }
-            )
-            for group in groups.sorted() {
-                let list = try handles.keep(rh5_create_group_list(), H5Pclose)
-                _ = try handles.keep(
-                    H5Gcreate2(file, String(group), rh5_default(), list, rh5_default()),
-                    H5Gclose
-                )
-            }
+            try makeGroups(of: arrays.map(\.name), in: file, handles)
             for array in arrays { try write(array, to: file, &room, handles) }
             // Datasets must be closed before the size is final, the file after.
             try handles.closeAll(downTo: file)
             try handles.check(rh5_file_flush(file), "flush")
             try handles.closeAll(downToCount: 0)
         }
-        // Gives back what was reserved and not used. HDF5 counts it as part of the file while that is
-        // open; the superblock (version 3) has the true end as its third address.
-        var end: UInt64 = 0
-        guard pread(descriptor, &end, 8, 28) == 8, end >= 48,
-            let size = Int(exactly: end.littleEndian)
-        else { throw CacheError.corrupt(path, "HDF5 left no superblock") }
-        guard ftruncate(descriptor, off_t(size)) == 0 else {
-            throw CacheError.system(path, "truncate", code: errno, needed: size)
-        }
-        return size
-    }
-
-    /// Disk space taken in advance, so that a full disk is known before HDF5 writes.
-    private struct Reservation {
-        let descriptor: Int32
-        let path: String
-        private var bytes = 0
-
-        init(descriptor: Int32, path: String) {
-            self.descriptor = descriptor
-            self.path = path
-        }
-
-        mutating func add(_ more: Int) throws {
-            bytes += more
-            try renew()
-        }
-
-        func renew() throws {
-            let code = posix_fallocate(descriptor, 0, off_t(bytes))
-            guard code == 0 || code == EINVAL || code == EOPNOTSUPP else {
-                throw CacheError.system(path, "reserve", code: code, needed: bytes)
-            }
-        }
+        return try DiskReservation.cutToEnd(descriptor: descriptor, path: path)
     }
 
     private static func write(
         _ array: StoredArray,
         to file: hid_t,
-        _ room: inout Reservation,
+        _ room: inout DiskReservation,
         _ handles: Handles
     ) throws {
         let mark = handles.count
@@ -188,6 +146,16 @@ enum HDF5Library {
         try handles.closeAll(downToCount: mark)
     }
 
+    private static func makeGroups(of names: [String], in file: hid_t, _ handles: Handles) throws {
+        for group in Set(names.compactMap { $0.split(separator: "/").dropLast().first }).sorted() {
+            let list = try handles.keep(rh5_create_group_list(), H5Pclose)
+            _ = try handles.keep(
+                H5Gcreate2(file, String(group), rh5_default(), list, rh5_default()),
+                H5Gclose
+            )
+        }
+    }
+
     private static func writeText(_ text: String, to object: hid_t, _ handles: Handles) throws {
         let bytes = Array(text.utf8)
         let type = try handles.keep(rh5_type_text(bytes.count), H5Tclose)
@@ -223,14 +191,7 @@ enum HDF5Library {
             let access = try handles.keep(rh5_access_new(), H5Pclose)
             let creation = try handles.keep(rh5_create_file_list(), H5Pclose)
             let file = try handles.keep(rh5_file_create(path, creation, access), H5Fclose, "create")
-            let groups = Set(arrays.compactMap { $0.name.split(separator: "/").dropLast().first })
-            for group in groups.sorted() {
-                let list = try handles.keep(rh5_create_group_list(), H5Pclose)
-                _ = try handles.keep(
-                    H5Gcreate2(file, String(group), rh5_default(), list, rh5_default()),
-                    H5Gclose
-                )
-            }
+            try makeGroups(of: arrays.map(\.name), in: file, handles)
             for array in arrays {
                 let shape = array.shape.map { hsize_t($0) }
                 let space = try handles.keep(

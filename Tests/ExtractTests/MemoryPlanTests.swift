@@ -48,7 +48,7 @@ struct MemoryPlanTests {
         #expect(throws: DecodingError.self) { try decode("\"memory\": -5}") }
     }
 
-    private func sizes() -> MemoryPlan.Sizes {
+    private func sizes(mostStreams: Int = 1) -> MemoryPlan.Sizes {
         MemoryPlan.Sizes(
             teacher: TeacherSizes(
                 layer: 3_000_000,
@@ -62,9 +62,25 @@ struct MemoryPlanTests {
             isBF16: false,
             groupTokens: 2_048,
             blockTokens: 100_000,
+            mostStreams: mostStreams,
             rowBytes: 10_000,
             shard: 64 << 20
         )
+    }
+
+    @Test(
+        "more memory first lets more groups go through a layer at a time",
+        .enabled(if: Threads.count > 1)
+    )
+    func streams() {
+        let one = MemoryPlan(sizes(mostStreams: 2), budget: 1, resident: 50 << 20)
+        #expect(one.streams == 1 && one.peak == one.least)
+        let two = MemoryPlan(
+            sizes(mostStreams: 2),
+            budget: one.least + one.group,
+            resident: 50 << 20
+        )
+        #expect(two.streams == 2 && two.peak <= two.budget)
     }
 
     @Test("more memory first keeps the head, then the activations, and never plans beyond it")
