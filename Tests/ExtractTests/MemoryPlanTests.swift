@@ -62,6 +62,7 @@ struct MemoryPlanTests {
             isBF16: false,
             groupTokens: 2_048,
             blockTokens: 100_000,
+            mostStreams: 1,
             rowBytes: 10_000,
             shard: 64 << 20
         )
