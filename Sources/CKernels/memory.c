@@ -77,5 +77,7 @@ void ck_release_free_memory(void) {
     }
     kept_bytes = 0;
     pthread_mutex_unlock(&lock);
-    malloc_trim(0);
+    ck_trim_allocator();
 }
+
+void ck_trim_allocator(void) { malloc_trim(0); }

@@ -150,8 +150,9 @@ final class LayerwiseTeacher {
 
     /// A layer with its weights ready for products.
     func loadLayer(_ index: Int) throws -> any TransformerBlock {
-        // Where memory is short, that of the layer before is not kept.
-        if !keepsMemory { releaseFreeMemory() }
+        // Where memory is short, that of the layer before is not kept. The allocator's never is: glibc
+        // does not fill aligned blocks that were freed again, and they would add up over the layers.
+        if keepsMemory { ck_trim_allocator() } else { releaseFreeMemory() }
         let block = try architecture.block(index, from: checkpoint)
         block.pack(compute)
         return block

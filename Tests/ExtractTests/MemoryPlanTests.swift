@@ -107,7 +107,7 @@ struct MemoryPlanTests {
         #expect(error.kind == .badSetting && error.place == "extract.memory")
         let words = error.message.components(separatedBy: "at least ")
         let number = try #require(Int(words.last?.prefix { $0.isNumber } ?? ""))
-        #expect(number << 20 >= least && number << 20 <= least + (2 << 20))
+        #expect(number << 20 >= least && number << 20 <= least + (8 << 20))
         #expect(error.remedy.contains("--memory \(number)MiB"))
     }
 

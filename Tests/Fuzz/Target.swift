@@ -51,11 +51,15 @@ enum Target: String, CaseIterable {
         case .gguf:
             let weights = try GGUFFile(path: file.path)
             for name in weights.tensorNames { try read(name, weights) }
-            guard weights.info("token_embd.weight") != nil else { return }
+            guard weights.info("token_embd.weight") != nil else {
+                // A vocabulary alone.
+                return try use(try Tokenizer(weights))
+            }
             let checkpoint = try Checkpoint(file)
-            let tokenizer = Result { try Tokenizer(checkpoint) }
+            if (try? weights.string("tokenizer.ggml.model")) != nil {
+                try use(try Tokenizer(checkpoint))
+            }
             try run(checkpoint)
-            try use(tokenizer.get())
         case .safetensors, .config:
             try run(try Checkpoint(directory))
         case .tokenizer:

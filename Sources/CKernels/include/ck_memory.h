@@ -16,3 +16,6 @@ void ck_set_kept_memory(size_t bytes);
 
 /// Gives memory that was freed, and that is kept for later here or by the allocator, back to the system.
 void ck_release_free_memory(void);
+
+/// Gives memory that the allocator keeps for later back to the system, but not what is kept here.
+void ck_trim_allocator(void);
