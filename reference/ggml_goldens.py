@@ -1,4 +1,5 @@
-"""Writes Tests/TokenizersTests/Fixtures/ggml.json: small vocabularies of GGUF's llama kind.
+"""Writes Tests/TokenizersTests/Fixtures/ggml.json, small vocabularies of GGUF's llama kind, and two
+vocabularies as GGUF files.
 
     python reference/ggml_goldens.py
 
@@ -11,6 +12,7 @@ import json
 import random
 from pathlib import Path
 
+from gguf import GGUFWriter
 from tokenizer_goldens import hard_strings, training_texts
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, trainers
 from transformers.tokenization_utils_base import generate_merges
@@ -80,6 +82,36 @@ def kind(architecture, learned, strings):
     }
 
 
+def write_gguf(name, model, tokens, types, scores=None, merges=None, architecture="llama"):
+    """A vocabulary alone as GGUF, for `make fuzz`."""
+    path = FIXTURE.with_name(f"vocabulary-{name}.gguf")
+    writer = GGUFWriter(path, architecture)
+    writer.add_tokenizer_model(model)
+    writer.add_tokenizer_pre("gpt-2" if model == "gpt2" else "default")
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    if scores:
+        writer.add_token_scores(scores)
+    if merges:
+        writer.add_token_merges(merges)
+    writer.add_eos_token_id(types.index(3))
+    writer.add_add_bos_token(False)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    print(path.name, path.stat().st_size, "bytes")
+
+
+def write_vocabularies(llama):
+    write_gguf("llama", "llama", llama["tokens"], llama["types"], scores=llama["scores"])
+    gpt2 = json.loads((FIXTURE.parent / "gpt-2/tokenizer.json").read_text())
+    vocabulary = gpt2["model"]["vocab"]
+    special = {token["content"]: token["id"] for token in gpt2["added_tokens"]}
+    tokens = sorted(vocabulary | special, key=(vocabulary | special).get)
+    merges = [m if isinstance(m, str) else " ".join(m) for m in gpt2["model"]["merges"]]
+    write_gguf("gpt2", "gpt2", tokens, [3 if t in special else 1 for t in tokens], merges=merges)
+
+
 def main():
     rng = random.Random(3)
     strings = hard_strings()
@@ -90,6 +122,7 @@ def main():
         "strings": strings,
         "kinds": [kind(name, learned, strings) for name in ("llama", "phi3", "gemma3")],
     }
+    write_vocabularies(golden["kinds"][0])
     FIXTURE.write_text(json.dumps(golden, ensure_ascii=True, separators=(",", ":")) + "\n")
     print(FIXTURE.stat().st_size, "bytes,", [len(k["merges"]) for k in golden["kinds"]], "merges")
 

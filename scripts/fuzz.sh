@@ -28,7 +28,7 @@ fuzz() {
 
 files() { find "$@" -size -1024k | LC_ALL=C sort; }
 
-mapfile -t list < <(files $fixtures -name '*.gguf' ! -name '*-0000?-of-*')
+mapfile -t list < <(files $fixtures $tokenizers -name '*.gguf' ! -name '*-0000?-of-*')
 fuzz gguf "${list[@]}"
 mapfile -t list < <(files $fixtures/parity -name model.safetensors)
 fuzz safetensors "${list[@]}"

@@ -51,15 +51,11 @@ enum Target: String, CaseIterable {
         case .gguf:
             let weights = try GGUFFile(path: file.path)
             for name in weights.tensorNames { try read(name, weights) }
-            guard weights.info("token_embd.weight") != nil else {
-                // A vocabulary alone.
-                return try use(try Tokenizer(weights))
-            }
-            let checkpoint = try Checkpoint(file)
+            // Some of the files are weights alone, some a vocabulary alone.
             if (try? weights.string("tokenizer.ggml.model")) != nil {
-                try use(try Tokenizer(checkpoint))
+                try use(try Tokenizer(weights))
             }
-            try run(checkpoint)
+            if weights.info("token_embd.weight") != nil { try run(try Checkpoint(file)) }
         case .safetensors, .config:
             try run(try Checkpoint(directory))
         case .tokenizer:
