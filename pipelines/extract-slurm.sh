@@ -36,7 +36,9 @@ fi
 # pass the signal on.
 launch=()
 if [[ -n ${SLURM_JOB_ID:-} ]] && command -v srun >/dev/null; then
+  # It takes the number of cores only when it is told.
   launch=(srun --ntasks=1 --kill-on-bad-exit=0)
+  [[ -z ${SLURM_CPUS_PER_TASK:-} ]] || launch+=(--cpus-per-task="$SLURM_CPUS_PER_TASK")
 fi
 
 code=0

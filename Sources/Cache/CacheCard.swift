@@ -28,7 +28,7 @@ enum CacheCard {
 
             \(splitLines.joined(separator: "\n"))
             - \(entries.reduce(0) { $0 + $1.tokens }) tokens, of which \
-            \(entries.reduce(0) { $0 + $1.rows }) positions are supervised
+            \(entries.reduce(0) { $0 + $1.rows }) positions have rows
             - \(entries.count) shards, \(bytes) bytes
 
             Counts of the extraction:

@@ -1,3 +1,4 @@
+import CKernels
 import Cache
 import Foundation
 import Models
@@ -50,6 +51,8 @@ public final class Trainer {
         cache reader: CacheReader
     ) throws {
         try settings.validate()
+        // Every step makes the same matrices anew.
+        ck_set_kept_memory(256 << 20)
         var settings = settings
         self.reader = reader
         self.tokenizer = tokenizer

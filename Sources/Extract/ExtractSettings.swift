@@ -134,7 +134,7 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
             ("max_prompt_length", maxPromptLength, 1...1_000_000),
             ("max_length", maxLength, 2...1_000_000), ("top_k", topK, 0...4_096),
             ("block_tokens", blockTokens ?? 1, 1...100_000_000), ("shard_mib", shardMiB, 1...1_024),
-            ("claim_timeout", claimTimeout, 1...86_400), ("limit", limit ?? 1, 1...Int.max),
+            ("claim_timeout", claimTimeout, 1...86_400), ("limit", limit ?? 1, 1...1_000_000_000),
             ("samples", samples, 1...CacheSignals.mostSamples),
         ]
         for (name, value, range) in checks where !range.contains(value) {

@@ -148,6 +148,8 @@ extension Extraction {
                     progress(meter.progress)
                     if shouldStop() { throw stopped(meter.shardsDone) }
                 } finish: { group, states in
+                    // The head's products may take as long as the layers.
+                    if shouldStop() { throw stopped(meter.shardsDone) }
                     try append(examples[group], states, teacher, to: output)
                 }
             }

@@ -25,9 +25,14 @@ enum MachineMemory {
         for line in groups.split(separator: "\n") {
             let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count == 3, parts[2] != "/" else { continue }
-            if parts[0] == "0" { files.append("/sys/fs/cgroup\(parts[2])/memory.max") }
-            if parts[1].split(separator: ",").contains("memory") {
-                files.append("/sys/fs/cgroup/memory\(parts[2])/memory.limit_in_bytes")
+            // A limit may stand on any group above, as Slurm's on the job.
+            var group = String(parts[2])
+            while !group.isEmpty, group != "/" {
+                if parts[0] == "0" { files.append("/sys/fs/cgroup\(group)/memory.max") }
+                if parts[1].split(separator: ",").contains("memory") {
+                    files.append("/sys/fs/cgroup/memory\(group)/memory.limit_in_bytes")
+                }
+                group = String(group[..<(group.lastIndex(of: "/") ?? group.startIndex)])
             }
         }
         // Without a limit the file says "max", or in version 1 a number near 2^63.

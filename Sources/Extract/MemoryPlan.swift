@@ -84,7 +84,8 @@ public struct MemoryPlan: Codable, Sendable, Equatable {
             4 * TeacherHead.chunkRows(vocabulary: s.vocabulary) * s.vocabulary
             + slice * (s.isBF16 ? 10 : 8) + s.groupTokens * s.rowBytes
         // Sixteen chunks, raw and packed; a chunk is a thousandth of a large table.
-        tables = 2 * 16 * max(256 << 10, 4 * s.vocabulary * s.width / 1000)
+        // The tokenizer's files are made before, and took up to 170 bytes a token.
+        tables = 2 * 16 * max(256 << 10, 4 * s.vocabulary * s.width / 1000) + 200 * s.vocabulary
         // Packed rows, at worst as long as raw ones, and those that wait to be packed.
         shard = s.shard + min(s.shard, 24 << 20) + s.waitingRows
         let wholeHead = s.vocabulary * s.width * (s.isBF16 ? 2 : 4)

@@ -33,14 +33,14 @@ struct TeacherSizes {
         let c = checkpoint.configuration
         var counters: [Counter] = []
         for layer in Set([0, c.layerCount - 1]) {
-            let counter = Counter()
+            let counter = Counter(checkpoint)
             _ = try architecture.block(layer, from: counter)
             counters.append(counter)
         }
         layer = counters.map(\.elements).max() ?? 0
         layerMatrices = counters.map(\.inMatrices).max() ?? 0
         largestTensor = counters.map(\.largest).max() ?? 0
-        let counter = Counter()
+        let counter = Counter(checkpoint)
         _ = try architecture.positionEmbedding(from: counter)
         positions = counter.elements
         // Queries, keys, values and what attention made of them; the feed-forward's inner rows; normed
@@ -53,14 +53,19 @@ struct TeacherSizes {
 
     /// Gives memory that nobody touches, so that it costs addresses only, and adds up its size.
     private final class Counter: ParameterSource {
+        private let checkpoint: Checkpoint
         var elements = 0
         var inMatrices = 0
         var largest = 0
         var mostOutputs = 0
 
+        init(_ checkpoint: Checkpoint) { self.checkpoint = checkpoint }
+
         func parameter(_ name: String, _ shape: [Int], _ initial: InitialValues) throws
             -> Parameter
         {
+            // A size that only config.json has must not take even addresses.
+            try checkpoint.check(name, shape)
             let columns = shape.last ?? 1
             let rows = shape.dropLast().reduce(1, *)
             elements += rows * columns

@@ -8,7 +8,7 @@ extension Tokenizer {
     /// - Throws: What the tokenizer or the GGUF metadata is wrong about.
     public init(_ checkpoint: Checkpoint) throws {
         guard let file = checkpoint.gguf else {
-            try self.init(directory: checkpoint.url)
+            try self.init(contentsOf: checkpoint.url)
             return
         }
         try self.init(file)
@@ -44,10 +44,10 @@ extension Tokenizer {
     /// - Parameter url: A Hugging Face directory, or a GGUF file that may hold a vocabulary only.
     /// - Throws: `ModelError`, `TokenizerError`.
     public init(contentsOf url: URL) throws {
-        if try ModelPath.isDirectory(url) {
-            try self.init(directory: url)
-        } else {
-            try self.init(GGUFFile(path: url.path))
+        switch try ModelLocation(url) {
+        case .gguf(let path): try self.init(GGUFFile(path: path))
+        case .directory(let directory), .adapter(_, base: let directory):
+            try self.init(directory: directory)
         }
     }
 }
@@ -69,25 +69,11 @@ extension ChatTemplate {
     ///
     /// - Throws: `ModelError`, `TokenizerError`.
     public static func text(modelAt url: URL) throws -> String? {
-        if try ModelPath.isDirectory(url) { return try text(directory: url) }
-        let file = try GGUFFile(path: url.path)
-        return try? file.string("tokenizer.chat_template")
-    }
-}
-
-/// What stands at a path that should be a model.
-enum ModelPath {
-    /// - Throws: `ModelError` `missing` when nothing is there.
-    static func isDirectory(_ url: URL) throws -> Bool {
-        var isDirectory: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
-            throw ModelError(
-                .missing,
-                path: url.path,
-                "there is no model here",
-                remedy: "Give a Hugging Face directory or a .gguf file"
-            )
+        switch try ModelLocation(url) {
+        case .gguf(let path):
+            return try? GGUFFile(path: path).string("tokenizer.chat_template")
+        case .directory(let directory), .adapter(_, base: let directory):
+            return try text(directory: directory)
         }
-        return isDirectory.boolValue
     }
 }

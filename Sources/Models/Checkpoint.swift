@@ -112,6 +112,11 @@ public final class Checkpoint: ParameterSource, Sendable {
         return Parameter(name: name, shape: shape, value: value)
     }
 
+    /// Checks that there is a weight of that name and shape, without reading it.
+    ///
+    /// - Throws: `ModelError`: `missing`, `mismatch`.
+    public func check(_ name: String, _ shape: [Int]) throws { _ = try located(name, shape) }
+
     /// Reads some rows of a weight as float32, as `parameter` would have them.
     ///
     /// For embeddings and heads too large to hold: the rows of a few tokens, or a slice at a time.

@@ -207,6 +207,8 @@ public final class PackedWeights: @unchecked Sendable {
                 precondition(retort_stream(library.engine, &own) == dnnl_success, "oneDNN failed")
             } else {
                 library.lock.lock()
+                // For whichever thread of ours calls, else it takes all processors.
+                OneDNNThreads.set(Threads.count)
             }
             defer {
                 if let own { dnnl_stream_destroy(own) } else { library.lock.unlock() }

@@ -97,7 +97,7 @@ struct WeightsAdapterTests {
         try withAdapter("plain") { adapter in
             let inner = adapter.appendingPathComponent("tiny/llama")
             let absent = #expect(throws: ModelError.self) { try Checkpoint(adapter) }
-            #expect(absent?.description.contains("--adapter") == true)
+            #expect(absent?.description.contains("adapter=DIR") == true)
             try FileManager.default.createDirectory(
                 at: inner.deletingLastPathComponent(),
                 withIntermediateDirectories: true

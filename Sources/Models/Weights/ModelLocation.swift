@@ -1,7 +1,7 @@
 import Foundation
 
 /// What a path that a person gives as a model stands for.
-enum ModelLocation: Equatable {
+package enum ModelLocation: Equatable {
     /// A GGUF file, or a part of a split one.
     case gguf(String)
     /// A directory as `save_pretrained` writes it.
@@ -14,7 +14,7 @@ enum ModelLocation: Equatable {
     /// Looks at the path; a directory without config.json may hold one GGUF model, or be an adapter.
     ///
     /// - Throws: `ModelError`: `missing`, `mismatch` when there is no telling which model is meant, `io`.
-    init(_ url: URL) throws {
+    package init(_ url: URL) throws {
         let manager = FileManager.default
         var isDirectory: ObjCBool = false
         guard manager.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
@@ -26,6 +26,14 @@ enum ModelLocation: Equatable {
             )
         }
         guard isDirectory.boolValue else {
+            guard !["safetensors", "json"].contains(url.pathExtension) else {
+                throw ModelError(
+                    .mismatch,
+                    path: url.path,
+                    "this is one file of a model",
+                    remedy: "Give the directory that it is in."
+                )
+            }
             self = .gguf(url.path)
             return
         }
@@ -78,7 +86,8 @@ enum ModelLocation: Equatable {
                 .missing,
                 path: url.path,
                 "this is an adapter for \"\(settings.baseModel.prefix(200))\", not a model",
-                remedy: "Give the base model's directory, and this one with --adapter."
+                remedy:
+                    "Give the base model's directory, and this one as adapter: `retort extract --set adapter=DIR`."
             )
         }
         return base
