@@ -72,11 +72,6 @@ public final class Checkpoint: ParameterSource, Sendable {
     /// The family, with this model's sizes.
     public let architecture: any Architecture
 
-    /// The number of weights in the file.
-    public var parameterCount: Int {
-        weights.tensorNames.compactMap { weights.info($0)?.elementCount }.reduce(0, +)
-    }
-
     /// Loads the whole model; every tensor of the file must have a place in it.
     public func model() throws -> TransformerModel {
         let model = try TransformerModel(architecture, from: self)
