@@ -62,6 +62,7 @@ public final class Checkpoint: ParameterSource, Sendable {
             weights = try SafetensorsDirectory(path: directory.path)
         }
         self.adapter = try adapter.map { try LoraAdapter(directory: $0) }
+        if try Self.hasOwnHead(configuration, in: weights) { configuration.tiesEmbeddings = false }
         let tied = configuration.tiesEmbeddings
         try self.adapter?.untie(&configuration)
         self.configuration = configuration
@@ -80,7 +81,7 @@ public final class Checkpoint: ParameterSource, Sendable {
             !used.contains(name) && !architecture.ignores(name)
                 && !name.hasSuffix("rotary_emb.inv_freq")
                 && !(gguf != nil && GGUFNames.tables.contains(name))
-                && !(configuration.tiesEmbeddings && name.hasSuffix("lm_head.weight"))
+                && !(configuration.tiesEmbeddings && headNames.contains(name))
                 && !isReplaced(name)
         }
         guard extra.isEmpty else {

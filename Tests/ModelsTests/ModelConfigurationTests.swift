@@ -1,5 +1,6 @@
 import Foundation
 import Models
+import Tensors
 import Testing
 
 /// Reads a config.json of these keys.
@@ -228,6 +229,47 @@ struct ModelConfigurationTests {
         guard !type.hasPrefix("gemma") else { return }
         keys["num_key_value_heads"] = NSNull()
         #expect(try configuration(keys).keyValueHeadCount == 64)
+    }
+
+    @Test("a stored head that differs from the embedding unties the two", arguments: [false, true])
+    func storedHead(differs: Bool) throws {
+        let original = try ParityFixture("llama").directory
+        try withScratchDirectory { directory in
+            let file = try SafetensorsFile(
+                path: original.appendingPathComponent("model.safetensors").path
+            )
+            var tensors = try file.tensorNames.map { name in
+                let info = try file.requiredInfo(name)
+                let values = Matrix(uninitialized: info.rowCount, info.rowLength)
+                try file.read(
+                    name,
+                    into: UnsafeMutableBufferPointer(start: values.base, count: values.count)
+                )
+                return (name: name, shape: info.shape, values: values)
+            }
+            let embedding = try #require(tensors.first { $0.name == "model.embed_tokens.weight" })
+            let head = embedding.values.copied()
+            if differs { head.base[head.count - 1] += 1 }
+            tensors.append((name: "lm_head.weight", shape: embedding.shape, values: head))
+            let entries = tensors.map {
+                (
+                    name: $0.name, shape: $0.shape,
+                    values: UnsafeBufferPointer(start: $0.values.base, count: $0.values.count)
+                )
+            }
+            try SafetensorsWriter.write(
+                entries,
+                type: .f32,
+                to: directory.appendingPathComponent("model.safetensors")
+            )
+            try FileManager.default.copyItem(
+                at: original.appendingPathComponent("config.json"),
+                to: directory.appendingPathComponent("config.json")
+            )
+            let checkpoint = try Checkpoint(directory)
+            #expect(checkpoint.configuration.tiesEmbeddings == !differs)
+            #expect(try checkpoint.model().outputHead.value.values == head.values)
+        }
     }
 
     @Test("a config.json beyond 16 MiB is refused")
