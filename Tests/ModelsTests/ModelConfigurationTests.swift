@@ -257,11 +257,13 @@ struct ModelConfigurationTests {
                     values: UnsafeBufferPointer(start: $0.values.base, count: $0.values.count)
                 )
             }
-            try SafetensorsWriter.write(
-                entries,
-                type: .f32,
-                to: directory.appendingPathComponent("model.safetensors")
-            )
+            try withExtendedLifetime(tensors) {
+                try SafetensorsWriter.write(
+                    entries,
+                    type: .f32,
+                    to: directory.appendingPathComponent("model.safetensors")
+                )
+            }
             try FileManager.default.copyItem(
                 at: original.appendingPathComponent("config.json"),
                 to: directory.appendingPathComponent("config.json")
