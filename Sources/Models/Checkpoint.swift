@@ -62,6 +62,7 @@ public final class Checkpoint: ParameterSource, Sendable {
             weights = try SafetensorsDirectory(path: directory.path)
         }
         self.adapter = try adapter.map { try LoraAdapter(directory: $0) }
+        if try Self.hasOwnHead(configuration, in: weights) { configuration.tiesEmbeddings = false }
         let tied = configuration.tiesEmbeddings
         try self.adapter?.untie(&configuration)
         self.configuration = configuration
@@ -72,11 +73,6 @@ public final class Checkpoint: ParameterSource, Sendable {
     /// The family, with this model's sizes.
     public let architecture: any Architecture
 
-    /// The number of weights in the file.
-    public var parameterCount: Int {
-        weights.tensorNames.compactMap { weights.info($0)?.elementCount }.reduce(0, +)
-    }
-
     /// Loads the whole model; every tensor of the file must have a place in it.
     public func model() throws -> TransformerModel {
         let model = try TransformerModel(architecture, from: self)
@@ -85,7 +81,7 @@ public final class Checkpoint: ParameterSource, Sendable {
             !used.contains(name) && !architecture.ignores(name)
                 && !name.hasSuffix("rotary_emb.inv_freq")
                 && !(gguf != nil && GGUFNames.tables.contains(name))
-                && !(configuration.tiesEmbeddings && name.hasSuffix("lm_head.weight"))
+                && !(configuration.tiesEmbeddings && headNames.contains(name))
                 && !isReplaced(name)
         }
         guard extra.isEmpty else {

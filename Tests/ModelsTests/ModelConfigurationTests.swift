@@ -1,5 +1,6 @@
 import Foundation
 import Models
+import Tensors
 import Testing
 
 /// Reads a config.json of these keys.
@@ -136,6 +137,151 @@ struct ModelConfigurationTests {
         )
     }
 
+    @Test("rotary keys: rope_scaling before rope_parameters, what is inside before what is outside")
+    func ropePrecedence() throws {
+        let linear: [String: Any] = ["rope_type": "linear", "factor": 4.0]
+        let both = try read(
+            "llama",
+            [
+                "rope_scaling": linear, "rope_theta": 700,
+                "rope_parameters": ["rope_type": "linear", "factor": 2.0, "rope_theta": 900],
+            ]
+        )
+        #expect(both.ropeScaling == .linear(factor: 4) && both.ropeTheta == 700)
+        let empty = try read(
+            "llama",
+            [
+                "rope_scaling": [String: Any](), "rope_theta": 700,
+                "rope_parameters": linear.merging(["rope_theta": 900]) { $1 },
+            ]
+        )
+        #expect(empty.ropeScaling == .linear(factor: 4) && empty.ropeTheta == 900)
+        let neox = try read(
+            "gpt_neox",
+            ["rotary_emb_base": 77, "rope_parameters": ["rope_theta": 900]]
+        )
+        #expect(neox.ropeTheta == 900)
+    }
+
+    @Test(
+        "original positions: the outer key, then the inner, then the model's; Phi-3's outer alone"
+    )
+    func originalPositions() throws {
+        func llama3(_ inner: [String: Any], _ outer: [String: Any] = [:]) throws -> Int? {
+            let scaling: [String: Any] = [
+                "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+            ]
+            let changes = outer.merging(["rope_scaling": scaling.merging(inner) { $1 }]) { $1 }
+            guard case .llama3(let read) = try read("llama", changes).ropeScaling else {
+                return nil
+            }
+            return read.originalMaxPositions
+        }
+        let key = "original_max_position_embeddings"
+        #expect(try llama3([:]) == 64)
+        #expect(try llama3([key: 32]) == 32)
+        #expect(try llama3([key: 32], [key: 16]) == 16)
+        let factors: [String: Any] = [
+            "type": "longrope", "short_factor": [1, 1, 1, 1], "long_factor": [2, 2, 2, 2], key: 32,
+        ]
+        for (outer, expected) in [([:], 4096), ([key: 16], 16)] as [([String: Any], Int)] {
+            let phi = try read("phi3", outer.merging(["rope_scaling": factors]) { $1 })
+            guard case .longRope(let scaling) = phi.ropeScaling else {
+                Issue.record("no long rotary positions")
+                continue
+            }
+            #expect(scaling.originalMaxPositions == expected)
+        }
+    }
+
+    @Test("YaRN's bounds of 0 are the usual ones")
+    func yarnBounds() throws {
+        let yarn: [String: Any] = ["rope_type": "yarn", "factor": 2.0]
+        let zeros = yarn.merging(["beta_fast": 0, "beta_slow": 0]) { $1 }
+        #expect(
+            try read("llama", ["rope_scaling": zeros]) == read("llama", ["rope_scaling": yarn])
+        )
+    }
+
+    @Test("Gemma 3 has no attention soft-cap, whatever its file says")
+    func gemma3SoftCap() throws {
+        let gemma = try read(
+            "gemma3_text",
+            ["attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0]
+        )
+        #expect(gemma.attentionSoftCap == nil && gemma.logitSoftCap == 30)
+    }
+
+    @Test(
+        "key-value heads that are left out are the class's default; null is one for each head",
+        arguments: [
+            ("mistral", 8), ("qwen2", 32), ("qwen3", 32), ("gemma2", 4), ("gemma3_text", 4),
+            ("llama", 64), ("olmo2", 64), ("phi3", 64),
+        ]
+    )
+    func keyValueHeads(type: String, expected: Int) throws {
+        var keys = Self.sizes.merging([
+            "model_type": type, "num_attention_heads": 64, "hidden_size": 512,
+        ]) { $1 }
+        keys["num_key_value_heads"] = nil
+        #expect(try configuration(keys).keyValueHeadCount == expected)
+        guard !type.hasPrefix("gemma") else { return }
+        keys["num_key_value_heads"] = NSNull()
+        #expect(try configuration(keys).keyValueHeadCount == 64)
+    }
+
+    @Test("a stored head that differs from the embedding unties the two", arguments: [false, true])
+    func storedHead(differs: Bool) throws {
+        let original = try ParityFixture("llama").directory
+        try withScratchDirectory { directory in
+            let file = try SafetensorsFile(
+                path: original.appendingPathComponent("model.safetensors").path
+            )
+            var tensors = try file.tensorNames.map { name in
+                let info = try file.requiredInfo(name)
+                let values = Matrix(uninitialized: info.rowCount, info.rowLength)
+                try file.read(
+                    name,
+                    into: UnsafeMutableBufferPointer(start: values.base, count: values.count)
+                )
+                return (name: name, shape: info.shape, values: values)
+            }
+            let embedding = try #require(tensors.first { $0.name == "model.embed_tokens.weight" })
+            let head = embedding.values.copied()
+            if differs { head.base[head.count - 1] += 1 }
+            tensors.append((name: "lm_head.weight", shape: embedding.shape, values: head))
+            let entries = tensors.map {
+                (
+                    name: $0.name, shape: $0.shape,
+                    values: UnsafeBufferPointer(start: $0.values.base, count: $0.values.count)
+                )
+            }
+            try withExtendedLifetime(tensors) {
+                try SafetensorsWriter.write(
+                    entries,
+                    type: .f32,
+                    to: directory.appendingPathComponent("model.safetensors")
+                )
+            }
+            try FileManager.default.copyItem(
+                at: original.appendingPathComponent("config.json"),
+                to: directory.appendingPathComponent("config.json")
+            )
+            let checkpoint = try Checkpoint(directory)
+            #expect(checkpoint.configuration.tiesEmbeddings == !differs)
+            #expect(try checkpoint.model().outputHead.value.values == head.values)
+        }
+    }
+
+    @Test("a config.json beyond 16 MiB is refused")
+    func size() throws {
+        let error = #expect(throws: ModelError.self) {
+            try read("llama", ["note": String(repeating: "a", count: 17 << 20)])
+        }
+        #expect(error?.message.contains("too large") == true)
+    }
+
     // Read by index, since arguments of a test must be sendable.
     static var refused: [(type: String, keys: [String: Any], words: String)] {
         [
@@ -150,6 +296,25 @@ struct ModelConfigurationTests {
                 "\"partial_rotary_factor\" is 0.5"
             ),
             ("llama", ["rope_scaling": ["type": "linear"]], "without \"factor\""),
+            ("llama", ["rope_scaling": ["type": "llama3"]], "without \"factor\""),
+            (
+                "llama", ["rope_scaling": ["type": "llama3", "factor": 8]],
+                "without \"low_freq_factor\""
+            ),
+            (
+                "llama", ["rope_scaling": ["type": "llama3", "factor": 8, "low_freq_factor": 1]],
+                "without \"high_freq_factor\""
+            ),
+            ("llama", ["is_causal": false], "\"is_causal\" is false"),
+            ("gpt2", ["is_causal": false], "\"is_causal\" is false"),
+            (
+                "gemma3_text",
+                [
+                    "rope_scaling": ["rope_type": "linear", "factor": 8.0],
+                    "rope_parameters": ["full_attention": ["rope_theta": 5]],
+                ],
+                "\"rope_scaling\" and \"rope_parameters\""
+            ),
             ("llama", ["rope_scaling": ["type": "linear", "factor": -1]], "factor of -1"),
             (
                 "llama",

@@ -55,6 +55,22 @@ struct WeightsAdapterTests {
         }
     }
 
+    @Test("GPT-2's modules are the same without the prefix that published files lack")
+    func unprefixed() throws {
+        let base = try ParityFixture("gpt2").directory
+        let expected = try Checkpoint(base, adapter: folder("gpt2")).model().parameters
+        try withAdapter("gpt2") { adapter in
+            let bare = adapter.deletingLastPathComponent().appendingPathComponent("base")
+            try FileManager.default.copyItem(at: base, to: bare)
+            try dropPrefix(bare.appendingPathComponent("model.safetensors"))
+            try dropPrefix(adapter.appendingPathComponent("adapter_model.safetensors"))
+            let parameters = try Checkpoint(bare, adapter: adapter).model().parameters
+            for (parameter, wanted) in zip(parameters, expected) {
+                #expect(parameter.value.values == wanted.value.values, "\(parameter.name)")
+            }
+        }
+    }
+
     @Test("an adapter counts among the files, not among the model's")
     func files() throws {
         let checkpoint = try Checkpoint(ParityFixture("llama").directory, adapter: folder("plain"))
@@ -260,6 +276,30 @@ struct WeightsAdapterTests {
             let copy = scratch.appendingPathComponent("adapter")
             try FileManager.default.copyItem(at: folder(name), to: copy)
             try body(copy)
+        }
+    }
+
+    /// Writes a file of weights again, its names without "transformer.".
+    private func dropPrefix(_ url: URL) throws {
+        let file = try SafetensorsFile(path: url.path)
+        let tensors = try file.tensorNames.map { name in
+            let shape = try file.requiredInfo(name).shape
+            let values = Matrix(
+                try file.floats(name, expecting: shape),
+                rows: 1,
+                columns: shape.reduce(1, *)
+            )
+            let bare = name.replacingOccurrences(of: "transformer.", with: "")
+            return (name: bare, shape: shape, values: values)
+        }
+        let entries = tensors.map {
+            (
+                name: $0.name, shape: $0.shape,
+                values: UnsafeBufferPointer(start: $0.values.base, count: $0.values.count)
+            )
+        }
+        try withExtendedLifetime(tensors) {
+            try SafetensorsWriter.write(entries, type: .f32, to: url)
         }
     }
 

@@ -68,7 +68,8 @@ func readAll(_ open: () throws -> any WeightSource) throws -> ModelError? {
         let source = try open()
         for name in source.tensorNames {
             let info = try source.requiredInfo(name)
-            if info.type.isReal { _ = try source.floats(name, expecting: info.shape) }
+            let integers: Set<WeightType> = [.i8, .i16, .i32, .i64, .u8, .u16, .u32, .u64, .bool]
+            if !integers.contains(info.type) { _ = try source.floats(name, expecting: info.shape) }
         }
         return nil
     } catch let error as ModelError {

@@ -103,7 +103,7 @@ struct ModelLogitsTests {
             let model = try #require(json["model"] as? [String: Any])
             #expect(model["architecture"] as? String == "llama")
             #expect(model["layers"] as? Int == 3)
-            let parameters = try Checkpoint(teacher).parameterCount
+            let parameters = try Checkpoint(teacher).summary.parameters
             #expect(model["parameters"] as? Int == parameters)
             let memory = try #require(model["f32"] as? [String: Int])
             #expect(memory["whole"] == 4 * parameters)

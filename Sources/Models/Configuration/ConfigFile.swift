@@ -9,10 +9,22 @@ struct ConfigFile {
     /// Where this object is in the file, for messages: empty or "text_config.".
     private let prefix: String
 
+    private static let byteLimit = 16 << 20
+
     /// - Throws: `ModelError` when there is no such file or it is not a JSON object.
     init(_ url: URL) throws {
         path = url.path
         prefix = ""
+        let size = try? url.resolvingSymlinksInPath().resourceValues(forKeys: [.fileSizeKey])
+            .fileSize
+        if let size, size > Self.byteLimit {
+            throw ModelError(
+                .corrupt,
+                path: path,
+                "config.json of \(size) bytes is too large",
+                remedy: "Fetch the file again"
+            )
+        }
         guard let data = try? Data(contentsOf: url) else {
             throw ModelError(
                 .missing,
@@ -36,6 +48,9 @@ struct ConfigFile {
     private init(_ path: String, _ values: [String: ConfigValue], _ prefix: String) {
         (self.path, self.values, self.prefix) = (path, values, prefix)
     }
+
+    /// Whether there is no key.
+    var isEmpty: Bool { values.isEmpty }
 
     /// Whether the key is there, be it null.
     func has(_ key: String) -> Bool { values[key] != nil }

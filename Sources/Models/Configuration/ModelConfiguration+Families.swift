@@ -4,11 +4,14 @@ extension ModelConfiguration {
     ///
     /// - Parameters:
     ///   - headSize: Where "head_dim" is not given; nil for hidden size / heads.
+    ///   - keyValueHeads: Where "num_key_value_heads" is not given; nil for as many as heads, which is what
+    ///     null stands for.
     ///   - positions: Where "max_position_embeddings" is not given.
     private static func usual(
         _ file: ConfigFile,
         _ modelType: String,
         headSize: Int? = nil,
+        keyValueHeads: Int? = nil,
         positions: Int,
         epsilon: (key: String, value: Float) = ("rms_norm_eps", 1e-6),
         ties: Bool = false,
@@ -16,12 +19,15 @@ extension ModelConfiguration {
     ) throws -> ModelConfiguration {
         let hidden = try file.needInt("hidden_size")
         let heads = try file.needInt("num_attention_heads")
+        let sharedHeads =
+            file.has("num_key_value_heads")
+            ? try file.int("num_key_value_heads") : keyValueHeads
         var configuration = ModelConfiguration(
             modelType: modelType,
             hiddenSize: hidden,
             layerCount: try file.needInt("num_hidden_layers"),
             headCount: heads,
-            keyValueHeadCount: try file.int("num_key_value_heads") ?? heads,
+            keyValueHeadCount: sharedHeads ?? heads,
             headSize: try file.int("head_dim") ?? headSize ?? (heads > 0 ? hidden / heads : 0),
             intermediateSize: try file.needInt("intermediate_size"),
             vocabularySize: try file.needInt("vocab_size"),
@@ -97,7 +103,7 @@ extension ModelConfiguration {
     }
 
     static func mistral(_ file: ConfigFile) throws -> ModelConfiguration {
-        var configuration = try usual(file, "mistral", positions: 131_072)
+        var configuration = try usual(file, "mistral", keyValueHeads: 8, positions: 131_072)
         // Null means no window; only where the key is not there does the default hold.
         let window =
             file.has("sliding_window") ? try file.int("sliding_window") : 4096
@@ -107,7 +113,7 @@ extension ModelConfiguration {
     }
 
     static func qwen2(_ file: ConfigFile) throws -> ModelConfiguration {
-        var configuration = try usual(file, "qwen2", positions: 32_768)
+        var configuration = try usual(file, "qwen2", keyValueHeads: 32, positions: 32_768)
         configuration.attentionBias = true
         try configuration.readUpperWindow(file)
         try configuration.readRope(file)
@@ -115,7 +121,13 @@ extension ModelConfiguration {
     }
 
     static func qwen3(_ file: ConfigFile) throws -> ModelConfiguration {
-        var configuration = try usual(file, "qwen3", headSize: 128, positions: 32_768)
+        var configuration = try usual(
+            file,
+            "qwen3",
+            headSize: 128,
+            keyValueHeads: 32,
+            positions: 32_768
+        )
         configuration.attentionBias = try file.bool("attention_bias") ?? false
         try configuration.readUpperWindow(file)
         try configuration.readRope(file)
@@ -151,11 +163,14 @@ extension ModelConfiguration {
             file,
             "gemma2",
             headSize: 256,
+            keyValueHeads: 4,
             positions: 8192,
             ties: true,
             activation: ("hidden_activation", .geluTanh)
         )
-        try configuration.readGemma(file, attentionCap: 50, logitCap: 30) { index in
+        let cap = "attn_logit_softcapping"
+        configuration.attentionSoftCap = file.has(cap) ? try file.float(cap) : 50
+        try configuration.readGemma(file, logitCap: 30) { index in
             index % 2 == 0 ? .sliding : .full
         }
         try configuration.readRope(file)
@@ -179,7 +194,8 @@ extension ModelConfiguration {
             activation: try activation(file, "hidden_activation") ?? .geluTanh
         )
         let pattern = max(1, try file.int("sliding_window_pattern") ?? 6)
-        try configuration.readGemma(file, attentionCap: nil, logitCap: nil) { index in
+        // "attn_logit_softcapping" is a key of its class, but its attention does not look at it.
+        try configuration.readGemma(file, logitCap: nil) { index in
             (index + 1) % pattern == 0 ? .full : .sliding
         }
         try configuration.readLocalRope(file)
@@ -189,16 +205,12 @@ extension ModelConfiguration {
     /// What the two Gemmas share.
     private mutating func readGemma(
         _ file: ConfigFile,
-        attentionCap: Float?,
         logitCap: Float?,
         kind: (Int) -> AttentionKind
     ) throws {
         try file.refuse("use_bidirectional_attention", unless: false)
-        func cap(_ key: String, _ value: Float?) throws -> Float? {
-            file.has(key) ? try file.float(key) : value
-        }
-        attentionSoftCap = try cap("attn_logit_softcapping", attentionCap)
-        logitSoftCap = try cap("final_logit_softcapping", logitCap)
+        let cap = "final_logit_softcapping"
+        logitSoftCap = file.has(cap) ? try file.float(cap) : logitCap
         queryScalar = try file.float("query_pre_attn_scalar") ?? 256
         attentionBias = try file.bool("attention_bias") ?? false
         embeddingScale = Float(hiddenSize).squareRoot()

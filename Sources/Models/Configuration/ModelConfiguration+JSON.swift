@@ -21,6 +21,7 @@ extension ModelConfiguration {
                 remedy: "Use the model's f16 or bf16 weights, or a GGUF file"
             )
         }
+        try file.refuse("is_causal", unless: true)
         switch try file.string("model_type") {
         case "gpt2": return try gpt2(file)
         case "gpt_neox": return try gptNeoX(file)
@@ -42,6 +43,7 @@ extension ModelConfiguration {
                     remedy: "Fetch config.json again"
                 )
             }
+            try text.refuse("is_causal", unless: true)
             var configuration = try gemma3(text)
             if let ties = try file.bool("tie_word_embeddings") {
                 configuration.tiesEmbeddings = ties

@@ -12,8 +12,8 @@ extension ModelConfiguration {
         partKey: String? = nil,
         part: Double = 1
     ) throws {
-        let rope = try file.object("rope_parameters") ?? file.object("rope_scaling")
-        ropeTheta = try file.float(thetaKey) ?? rope?.float("rope_theta") ?? 10_000
+        let rope = try ropeObject(file, "rope_scaling") ?? ropeObject(file, "rope_parameters")
+        ropeTheta = try rope?.float("rope_theta") ?? file.float(thetaKey) ?? 10_000
         let given = try rope?.number("partial_rotary_factor")
         if let partKey {
             let share = try given ?? file.number(partKey) ?? part
@@ -37,8 +37,17 @@ extension ModelConfiguration {
     /// Gemma 3's: a set for each kind of layer in transformers 5; in 4, "rope_theta" and "rope_scaling"
     /// are for the full layers and "rope_local_base_freq" is for the others.
     mutating func readLocalRope(_ file: ConfigFile) throws {
-        let both = try file.object("rope_parameters")
-        let full = try both?.object("full_attention") ?? file.object("rope_scaling")
+        let both = try ropeObject(file, "rope_parameters")
+        let scaled = try ropeObject(file, "rope_scaling")
+        guard both == nil || scaled == nil else {
+            throw ModelError(
+                .unsupported,
+                path: file.path,
+                "\"rope_scaling\" and \"rope_parameters\" are both given",
+                remedy: "Keep the one that the model was trained with"
+            )
+        }
+        let full = try both?.object("full_attention") ?? scaled
         let local = try both?.object("sliding_attention")
         ropeTheta = try full?.float("rope_theta") ?? file.float("rope_theta") ?? 1_000_000
         localRopeTheta =
@@ -50,13 +59,20 @@ extension ModelConfiguration {
         if let full { ropeScaling = try scaling(full, file) }
     }
 
+    /// An object of rotary keys; an empty one counts as absent, as in transformers.
+    private func ropeObject(_ file: ConfigFile, _ key: String) throws -> ConfigFile? {
+        try file.object(key).flatMap { $0.isEmpty ? nil : $0 }
+    }
+
     private func scaling(_ rope: ConfigFile, _ file: ConfigFile) throws -> RopeScaling? {
         var kind = try rope.string("rope_type") ?? rope.string("type") ?? "default"
         // Names that long rotary positions had in early Phi-3 files.
         if modelType == "phi3", ["su", "yarn"].contains(kind) { kind = "longrope" }
         func original() throws -> Int {
-            try file.int("original_max_position_embeddings")
-                ?? rope.int("original_max_position_embeddings") ?? maxPositions
+            let key = "original_max_position_embeddings"
+            // Phi-3's class always has the key outside the object, 4096 where it is not given.
+            if modelType == "phi3" { return try file.int(key) ?? 4096 }
+            return try file.int(key) ?? rope.int(key) ?? maxPositions
         }
         func need<Value>(_ value: Value?, _ key: String) throws -> Value {
             guard let value else {
@@ -76,13 +92,12 @@ extension ModelConfiguration {
             return .linear(factor: try need(rope.float("factor"), "factor"))
         case "llama3":
             var scaling = RopeScaling.Llama3()
-            scaling.factor = try rope.float("factor") ?? scaling.factor
+            scaling.factor = try need(rope.float("factor"), "factor")
             scaling.lowFrequencyFactor =
-                try rope.float("low_freq_factor") ?? scaling.lowFrequencyFactor
+                try need(rope.float("low_freq_factor"), "low_freq_factor")
             scaling.highFrequencyFactor =
-                try rope.float("high_freq_factor") ?? scaling.highFrequencyFactor
-            scaling.originalMaxPositions =
-                try rope.int("original_max_position_embeddings") ?? scaling.originalMaxPositions
+                try need(rope.float("high_freq_factor"), "high_freq_factor")
+            scaling.originalMaxPositions = try original()
             return .llama3(scaling)
         case "yarn":
             let original = try original()
@@ -91,8 +106,13 @@ extension ModelConfiguration {
                 originalMaxPositions: original
             )
             scaling.attentionFactor = try rope.float("attention_factor")
-            scaling.betaFast = try rope.float("beta_fast") ?? 32
-            scaling.betaSlow = try rope.float("beta_slow") ?? 1
+            // 0 stands for the default too.
+            func bound(_ key: String, _ usual: Float) throws -> Float {
+                let value = try rope.float(key) ?? 0
+                return value == 0 ? usual : value
+            }
+            scaling.betaFast = try bound("beta_fast", 32)
+            scaling.betaSlow = try bound("beta_slow", 1)
             scaling.scale = try rope.float("mscale")
             scaling.scaleAllDimensions = try rope.float("mscale_all_dim")
             scaling.truncates = try rope.bool("truncate") ?? true

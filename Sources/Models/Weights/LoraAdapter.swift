@@ -147,7 +147,7 @@ final class LoraAdapter: Sendable {
         }
         // PEFT goes by the kind of layer too, whatever fan_in_fan_out says: in GPT-2 these are Conv1D.
         let isConvolution =
-            module.hasPrefix("transformer.h.")
+            ["transformer.h.", "h."].contains(where: module.hasPrefix)
             && ["c_attn", "c_proj", "c_fc"].contains { module.hasSuffix($0) }
         let inputsFirst = isEmbedding || isConvolution
         return Product(

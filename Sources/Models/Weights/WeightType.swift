@@ -86,14 +86,6 @@ public enum WeightType: String, Sendable, Codable, CaseIterable {
         }
     }
 
-    /// Whether `WeightSource.read` can turn it into floats: every type but the integers.
-    public var isReal: Bool {
-        switch self {
-        case .i8, .i16, .i32, .i64, .u8, .u16, .u32, .u64, .bool: false
-        default: true
-        }
-    }
-
     /// The type that a GGUF file gives this number, nil when Retort does not read it.
     init?(gguf id: UInt32) {
         switch id {
