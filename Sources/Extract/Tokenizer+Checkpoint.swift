@@ -29,13 +29,13 @@ extension Tokenizer {
             bos: try? file.int("tokenizer.ggml.bos_token_id"),
             eos: try? file.int("tokenizer.ggml.eos_token_id"),
             unknown: try? file.int("tokenizer.ggml.unknown_token_id"),
-            padding: try? file.int("tokenizer.ggml.padding_token_id"),
             addBOS: try? file.bool("tokenizer.ggml.add_bos_token")
         )
         ggml.architecture = (try? file.string("general.architecture")) ?? ""
         ggml.scores = (try? file.floats("tokenizer.ggml.scores")) ?? []
         ggml.addEOS = try? file.bool("tokenizer.ggml.add_eos_token")
         ggml.addSpacePrefix = try? file.bool("tokenizer.ggml.add_space_prefix")
+        ggml.path = file.path
         try self.init(ggml: ggml)
     }
 

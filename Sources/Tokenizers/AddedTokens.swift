@@ -94,6 +94,8 @@ struct AddedTokenMatcher: Sendable {
     ) rethrows {
         var kept = 0
         var at = 0
+        // Where the white space ends that was looked through last, so that it is once only.
+        var spaceEnd = 0
         while !isEmpty, at < text.count {
             guard firstBytes[Int(text[at])], let (token, end) = longest(text, at, scope) else {
                 at += 1
@@ -108,12 +110,16 @@ struct AddedTokenMatcher: Sendable {
                 continue
             }
             if token.stripLeft {
-                start = max(kept, TextEdges.trailingSpaceStart(text[..<start]))
+                let space = TextEdges.trailingSpaceStart(text[min(kept, start)..<start])
+                start = max(kept, space)
             }
             if kept < start { try body(.text(kept..<start)) }
             try body(.token(UInt32(token.id)))
             // The search goes on right after the token itself, as the reference's does.
-            kept = token.stripRight ? TextEdges.leadingSpaceEnd(text[end...]) : end
+            if token.stripRight, spaceEnd < end {
+                spaceEnd = TextEdges.leadingSpaceEnd(text[end...])
+            }
+            kept = token.stripRight ? spaceEnd : end
         }
         if kept < text.count { try body(.text(kept..<text.count)) }
     }
@@ -152,18 +158,34 @@ enum TextEdges {
 
     static func leadingSpaceEnd(_ text: Text) -> Int {
         var rest = text
-        while let scalar = first(rest), scalar.properties.isWhitespace {
-            rest = rest.dropFirst(UTF8.width(scalar))
+        while let byte = rest.first {
+            if byte < 0x80 {
+                guard isSpace(byte) else { break }
+                rest = rest.dropFirst()
+            } else {
+                guard let scalar = first(rest), scalar.properties.isWhitespace else { break }
+                rest = rest.dropFirst(UTF8.width(scalar))
+            }
         }
         return rest.startIndex
     }
 
     static func trailingSpaceStart(_ text: Text) -> Int {
         var rest = text
-        while let scalar = last(rest), scalar.properties.isWhitespace {
-            rest = rest.dropLast(UTF8.width(scalar))
+        while let byte = rest.last {
+            if byte < 0x80 {
+                guard isSpace(byte) else { break }
+                rest = rest.dropLast()
+            } else {
+                guard let scalar = last(rest), scalar.properties.isWhitespace else { break }
+                rest = rest.dropLast(UTF8.width(scalar))
+            }
         }
         return rest.endIndex
+    }
+
+    private static func isSpace(_ byte: UInt8) -> Bool {
+        byte == 0x20 || (0x09...0x0D).contains(byte)
     }
 
     private static func first(_ text: Text) -> Unicode.Scalar? {

@@ -65,11 +65,12 @@ extension CharacterMap {
     /// `text` with what the table replaces replaced.
     ///
     /// A user-perceived character of fewer than six bytes is looked up whole, else one scalar at a
-    /// time, as in the reference.
-    func apply(_ text: [UInt8]) -> [UInt8] {
+    /// time, as in the reference. Stops soon after `limit` bytes.
+    func apply(_ text: [UInt8], limit: Int = .max) -> [UInt8] {
         var out: [UInt8] = []
         out.reserveCapacity(text.count)
         for character in String(decoding: text, as: UTF8.self) {
+            guard out.count <= limit else { break }
             let bytes = character.utf8
             if bytes.count < 6, let new = replacement(of: bytes) {
                 out.append(contentsOf: new)

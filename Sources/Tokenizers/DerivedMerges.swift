@@ -42,7 +42,8 @@ struct DerivedMerges {
         func characters(_ range: Range<Int>) -> Int {
             piece[range].count { $0 & 0xC0 != 0x80 }
         }
-        guard piece.count > 1 else { return }
+        // Looking up both sides of every cut takes the square of the length.
+        guard piece.count > 1, piece.count <= UnigramModel.pieceLimit else { return }
         for cut in 1..<piece.count where piece[cut] & 0xC0 != 0x80 {
             guard let left = vocabulary.id(of: UnsafeBufferPointer(rebasing: piece[..<cut])),
                 let right = vocabulary.id(of: UnsafeBufferPointer(rebasing: piece[cut...]))

@@ -28,6 +28,7 @@ enum Fingerprint {
     static func of(
         _ definition: TokenizerDefinition,
         added: [AddedToken],
+        special: Set<UInt32>,
         vocabulary: Vocabulary,
         merges: [UInt64],
         scores: [Double],
@@ -79,7 +80,9 @@ enum Fingerprint {
         hash.add("unknown \(definition.unknown ?? "") \(definition.fuseUnknown)")
         hash.add("around \(definition.prefix) \(definition.suffix)")
         for id in [definition.endOfSequence, definition.beginOfSequence, definition.padding] {
-            hash.add("special \(id ?? -1)")
+            // The role of a piece that is not special changes no ids, and `write(to:)` leaves it out.
+            let special = id.flatMap { special.contains(UInt32($0)) ? $0 : nil }
+            hash.add("special \(special ?? -1)")
         }
         return hash.text
     }

@@ -113,11 +113,13 @@ enum GGMLKind: String, CaseIterable {
         beginsByDefault: Bool,
         _ definition: inout TokenizerDefinition
     ) {
-        if ggml.addBOS ?? beginsByDefault, let bos = ggml.bos { definition.prefix = [bos] }
-        if ggml.addEOS ?? false, let eos = ggml.eos { definition.suffix = [eos] }
-        definition.endOfSequence = ggml.eos
-        definition.beginOfSequence = ggml.bos
-        definition.padding = ggml.padding
+        // Ids without a token say nothing. The padding id, often 0 for want of one, is not read.
+        let bos = ggml.bos.flatMap { ggml.tokens.indices.contains($0) ? $0 : nil }
+        let eos = ggml.eos.flatMap { ggml.tokens.indices.contains($0) ? $0 : nil }
+        if ggml.addBOS ?? beginsByDefault, let bos { definition.prefix = [bos] }
+        if ggml.addEOS ?? false, let eos { definition.suffix = [eos] }
+        definition.endOfSequence = eos
+        definition.beginOfSequence = bos
     }
 }
 

@@ -1,5 +1,7 @@
 /// A tokenizer as a GGUF file holds it, under the keys `tokenizer.ggml.*`.
 public struct GGMLVocabulary: Sendable {
+    /// The file, named in errors; nil when it is not known.
+    public var path: String?
     /// `general.architecture`: families write the same kind of vocabulary in ways of their own.
     public var architecture = ""
     /// `tokenizer.ggml.model`, the kind of tokenizer: `"gpt2"` is byte-level BPE, `"llama"` SentencePiece's.
@@ -22,8 +24,6 @@ public struct GGMLVocabulary: Sendable {
     public var eos: Int?
     /// `tokenizer.ggml.unknown_token_id`; byte-level BPE has no use for it.
     public var unknown: Int?
-    /// `tokenizer.ggml.padding_token_id`.
-    public var padding: Int?
     /// `tokenizer.ggml.add_bos_token`; nil leaves it to the kind.
     public var addBOS: Bool?
     /// `tokenizer.ggml.add_eos_token`; nil leaves it to the kind.
@@ -41,7 +41,6 @@ public struct GGMLVocabulary: Sendable {
         bos: Int? = nil,
         eos: Int? = nil,
         unknown: Int? = nil,
-        padding: Int? = nil,
         addBOS: Bool? = nil
     ) {
         self.model = model
@@ -52,7 +51,6 @@ public struct GGMLVocabulary: Sendable {
         self.bos = bos
         self.eos = eos
         self.unknown = unknown
-        self.padding = padding
         self.addBOS = addBOS
     }
 }
@@ -64,7 +62,8 @@ extension Tokenizer {
     /// own `tokenizer.json` (so `qwen2` composes to NFC first, which llama.cpp leaves out), and ids
     /// are the same as Hugging Face's.
     ///
-    /// - Throws: `TokenizerError.unknownName` for another kind or pre-tokeniser, `.malformed` for
+    /// - Throws: `TokenizerError.unsupported` for another kind, `.unknownName` for another
+    ///   pre-tokeniser, `.malformed` for
     ///   duplicates, unknown ids and merges outside the vocabulary.
     public init(ggml: GGMLVocabulary) throws {
         let count = ggml.tokens.count
@@ -78,10 +77,10 @@ extension Tokenizer {
             )
         }
         guard let kind = GGMLKind(rawValue: ggml.model) else {
-            throw Names.unknown(
-                ggml.model,
-                of: GGMLKind.allCases.map(\.rawValue),
-                kind: "tokenizer.ggml.model"
+            throw TokenizerError.unsupported(
+                path: ggml.path ?? GGMLKind.path,
+                what: "tokenizer.ggml.model \(TokenizerError.shortened(ggml.model))",
+                known: GGMLKind.allCases.map(\.rawValue)
             )
         }
         try self.init(kind.definition(ggml))

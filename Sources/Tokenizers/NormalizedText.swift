@@ -30,7 +30,11 @@ struct NormalizedText {
 
 extension TokenizerDefinition.Normalizer {
     func apply(_ text: inout NormalizedText, _ matcher: Pattern.Matcher) throws {
-        for step in steps where !text.bytes.isEmpty { try step.apply(&text, matcher) }
+        let limit = Growth.limit(text.bytes.count)
+        for step in steps where !text.bytes.isEmpty {
+            try step.apply(&text, matcher, limit)
+            guard text.bytes.count <= limit else { throw Growth.error("normalizer") }
+        }
     }
 
     /// True where no step would change `text`, known without doing them.
@@ -44,7 +48,8 @@ extension TokenizerDefinition.Normalizer {
 extension NormalizerStep {
     fileprivate func apply(
         _ text: inout NormalizedText,
-        _ matcher: Pattern.Matcher
+        _ matcher: Pattern.Matcher,
+        _ limit: Int
     ) throws {
         switch self {
         case .nfc: text.replaceCharacters { Normalization.apply(.nfc, $0) }
@@ -56,11 +61,11 @@ extension NormalizerStep {
         case .stripAccents:
             text.filter { !Normalization.isAccent($0) }
         case .replace(let pattern, let content):
-            try text.replace(pattern, with: Array(content.utf8), matcher)
+            try text.replace(pattern, with: Array(content.utf8), matcher, limit)
         case .prepend(let front):
             text.bytes.insert(contentsOf: front.utf8, at: 0)
             if text.lead > 0 { text.lead += front.utf8.count }
-        case .precompiled(let map): text.replaceCharacters(map.apply)
+        case .precompiled(let map): text.replaceCharacters { map.apply($0, limit: limit) }
         case .nmt:
             text.filter { !Normalization.isDroppedByNmt($0) }
             text.replaceCharacters(Normalization.nmtSpaces)
@@ -100,7 +105,8 @@ extension NormalizedText {
     fileprivate mutating func replace(
         _ pattern: TextPattern,
         with content: [UInt8],
-        _ matcher: Pattern.Matcher
+        _ matcher: Pattern.Matcher,
+        _ limit: Int
     ) throws {
         var out: [UInt8] = []
         out.reserveCapacity(bytes.count)
@@ -110,6 +116,7 @@ extension NormalizedText {
                 if part.isMatch {
                     // What is put in stems from the last character that was taken out.
                     out.append(contentsOf: content)
+                    guard out.count <= limit else { throw Growth.error("normalizer") }
                     if part.range.upperBound <= lead, lead > 0 { newLead = out.count }
                 } else {
                     let start = out.count

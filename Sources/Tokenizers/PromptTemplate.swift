@@ -98,6 +98,14 @@ public struct PromptTemplate: Sendable, Equatable {
 }
 
 extension Tokenizer {
+    private func hasSpecial(_ piece: String) -> Bool { id(of: piece).map(isSpecial) ?? false }
+
+    /// True where this tokenizer has all the special tokens that `template` needs.
+    private func fits(_ template: PromptTemplate) -> Bool {
+        template.specialTokens.allSatisfy(hasSpecial)
+            && (!template.beginsSequence || beginOfSequence != nil)
+    }
+
     /// The token ids of a filled-in template; special tokens count only in the template's own text.
     ///
     /// The rendered text is encoded as one, so words join across the seams as they would in Hugging
@@ -105,7 +113,7 @@ extension Tokenizer {
     /// A template that begins a sequence puts the begin token in front, once; nothing else that this
     /// tokenizer puts around texts is added.
     ///
-    /// - Throws: `TokenizerError.matchLimit`; `.unsupported` when the template needs a special token
+    /// - Throws: `TokenizerError.matchLimit`; `.templateMisfit` when the template needs a special token
     ///   that this tokenizer does not have.
     public func encode(
         _ template: PromptTemplate,
@@ -113,13 +121,13 @@ extension Tokenizer {
         input: String? = nil
     ) throws -> [UInt32] {
         func missing(_ what: String) -> TokenizerError {
-            .unsupported(
-                path: "the tokenizer",
-                what: "the template '\(template.name)', which needs the \(what),",
-                known: []
+            .templateMisfit(
+                name: template.name,
+                needs: what,
+                fitting: PromptTemplate.all.filter(fits).map(\.name)
             )
         }
-        for token in template.specialTokens where !(id(of: token).map(isSpecial) ?? false) {
+        for token in template.specialTokens where !hasSpecial(token) {
             throw missing("special token \(token)")
         }
         var segments = template.segments(prompt: prompt, input: input)

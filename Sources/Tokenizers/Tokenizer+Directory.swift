@@ -5,8 +5,8 @@ extension Tokenizer {
     ///
     /// `tokenizer.json` when it is there, else `vocab.json` with `merges.txt` (GPT-2's way of cutting
     /// words, or Qwen2's where `tokenizer_config.json` names its class). End, begin and padding
-    /// tokens come from `tokenizer_config.json`, `special_tokens_map.json` or `config.json`, the
-    /// first that names one. What stands around a text is the post-processor's of `tokenizer.json`:
+    /// tokens come from `tokenizer_config.json` or `special_tokens_map.json`, the first that names
+    /// one, and are special; else the ids in `config.json` say which piece ends or begins a text. What stands around a text is the post-processor's of `tokenizer.json`:
     /// `add_bos_token` and `add_eos_token` change nothing beside it, as in transformers 5. Truncation and padding settings in `tokenizer.json` are not applied.
     ///
     /// - Throws: `TokenizerError`, naming the file and the key; whatever is not implemented is refused,
@@ -78,30 +78,40 @@ struct TokenizerSettings {
             }
             return id
         }
-        func role(_ name: String, _ current: Int?) throws(TokenizerError) -> Int? {
-            for source in [config, specialMap] {
-                guard let text = content(source["\(name)_token"]) else { continue }
-                return try known(text, "\(name)_token")
-            }
-            switch modelConfig["\(name)_token_id"] {
-            case .integer(let id): return id
-            case .array(let list): return list.first?.integerValue ?? current
-            default: return current
+        func makeSpecial(_ id: Int, _ text: String) {
+            if let index = places[id] {
+                definition.added[index].isSpecial = true
+            } else {
+                places[id] = definition.added.count
+                definition.added.append(AddedToken(id: id, content: text))
             }
         }
-        definition.endOfSequence = try role("eos", definition.endOfSequence)
-        definition.beginOfSequence = try role("bos", definition.beginOfSequence)
-        definition.padding = try role("pad", definition.padding)
+        func named(_ role: String) throws(TokenizerError) -> Int? {
+            for source in [config, specialMap] {
+                guard let text = content(source[role]) else { continue }
+                let id = try known(text, role)
+                makeSpecial(id, text)
+                return id
+            }
+            return nil
+        }
+        let present = Set(ids.values)
+        // A bare id makes no piece special, and one without a piece says nothing.
+        func numbered(_ key: String) -> Int? {
+            let value = modelConfig[key]
+            let id = value?.integerValue ?? value?.arrayValue?.first?.integerValue
+            return id.flatMap { present.contains($0) ? $0 : nil }
+        }
+        definition.endOfSequence =
+            try named("eos_token") ?? numbered("eos_token_id") ?? definition.endOfSequence
+        definition.beginOfSequence =
+            try named("bos_token") ?? numbered("bos_token_id") ?? definition.beginOfSequence
+        // `pad_token_id` is often 0 or -1 for want of a padding token.
+        definition.padding = try named("pad_token") ?? definition.padding
         for source in [config, specialMap] {
             for value in source["additional_special_tokens"]?.arrayValue ?? [] {
                 guard let text = content(value) else { continue }
-                let id = try known(text, "additional_special_tokens")
-                if let index = places[id] {
-                    definition.added[index].isSpecial = true
-                } else {
-                    places[id] = definition.added.count
-                    definition.added.append(AddedToken(id: id, content: text))
-                }
+                makeSpecial(try known(text, "additional_special_tokens"), text)
             }
         }
     }

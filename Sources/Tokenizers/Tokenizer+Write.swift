@@ -157,7 +157,10 @@ extension TokenizerCore {
 
     private var roles: [(name: String, id: UInt32)] {
         [("bos_token", beginOfSequence), ("eos_token", endOfSequence), ("pad_token", padding)]
-            .compactMap { name, id in id.map { (name, $0) } }
+            .compactMap { name, id in
+                // Named in these files, an ordinary piece would become special.
+                id.flatMap { specialIDs.contains($0) ? (name, $0) : nil }
+            }
     }
 
     fileprivate var configJSON: String {

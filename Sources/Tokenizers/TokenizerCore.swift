@@ -52,13 +52,12 @@ final class TokenizerCore: Sendable {
         path = definition.path
         var added = definition.added
         for id in [definition.endOfSequence, definition.beginOfSequence, definition.padding] {
-            // transformers makes these special whether or not the file lists them.
+            // An added token with a role is special whatever the file says of it; a piece of the
+            // vocabulary stays one, since it may stand in any text.
             guard let id else { continue }
             if let index = added.firstIndex(where: { $0.id == id }) {
                 added[index].isSpecial = true
-            } else if let entry = definition.vocabulary.first(where: { $0.id == id }) {
-                added.append(AddedToken(id: id, content: entry.piece))
-            } else {
+            } else if !definition.vocabulary.contains(where: { $0.id == id }) {
                 throw .malformed(
                     path: definition.path,
                     place: "special tokens",
@@ -148,6 +147,7 @@ final class TokenizerCore: Sendable {
         fingerprint = Fingerprint.of(
             definition,
             added: added,
+            special: specialIDs,
             vocabulary: vocabulary,
             merges: mergeList,
             scores: scores,

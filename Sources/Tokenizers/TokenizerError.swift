@@ -16,6 +16,8 @@ public enum TokenizerError: Error, Equatable, CustomStringConvertible {
     case training(reason: String)
     /// A model's own prompt template was asked for, and there is none that can be told for sure.
     case noTemplate(path: String, reason: String, near: String?)
+    /// A prompt template needs a token that the vocabulary lacks; `fitting` names those that fit.
+    case templateMisfit(name: String, needs: String, fitting: [String])
     /// A file could not be written.
     case unwritable(path: String, reason: String)
 
@@ -50,6 +52,10 @@ public enum TokenizerError: Error, Equatable, CustomStringConvertible {
             return
                 "\(path): \(reason); it looks like \(near), perhaps with a system message of its own. "
                 + "Set template: \(near), or another of \(names)"
+        case .templateMisfit(let name, let needs, let fitting):
+            let others = fitting.filter { $0 != "plain" && $0 != "alpaca" }
+            return "the template '\(name)' needs the \(needs), which the tokenizer lacks. "
+                + "Set template: plain or alpaca, or one of: \(others.joined(separator: ", "))"
         case .unwritable(let path, let reason):
             return "\(path): cannot be written: \(reason)"
         }

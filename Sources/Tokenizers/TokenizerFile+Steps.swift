@@ -151,6 +151,11 @@ extension TokenizerFile {
             (item, place, type) throws(TokenizerError) in
             steps.append(try step(item, type, place: place))
             try checkCount(steps.count, place: "pre_tokenizer")
+            let byteLevels = steps.count { if case .byteLevel = $0 { true } else { false } }
+            // Each of them doubles what is not ASCII.
+            guard byteLevels <= 1 else {
+                throw unsupported("a pre_tokenizer with more than one ByteLevel step", known: [])
+            }
         }
         return steps
     }
@@ -242,6 +247,12 @@ extension TokenizerFile {
             (item, place, type) throws(TokenizerError) in
             steps.append(try decoder(item, type, place: place))
             try checkCount(steps.count, place: "decoder")
+        }
+        guard Growth.factor(steps) <= Double(Growth.times) else {
+            throw unsupported(
+                "a decoder that may make a text more than \(Growth.times) times as long",
+                known: []
+            )
         }
         return steps
     }

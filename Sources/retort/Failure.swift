@@ -99,7 +99,8 @@ struct Failure: Error {
         case .unreadable: Code.missing
         case .unwritable: Code.inputOutput
         case .unknownName, .noTemplate: Code.usage
-        case .malformed, .unsupported, .badPattern, .matchLimit, .training: Code.badData
+        case .malformed, .unsupported, .badPattern, .matchLimit, .training, .templateMisfit:
+            Code.badData
         }
     }
 }

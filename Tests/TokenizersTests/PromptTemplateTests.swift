@@ -121,7 +121,11 @@ struct PromptTemplateTests {
         let error = #expect(throws: TokenizerError.self) {
             try tokenizer.encode(.chatML(), prompt: "Hi")
         }
-        #expect(error?.description.contains("<|im_start|>") == true)
+        #expect(
+            error?.description
+                == "the template 'chatml' needs the special token <|im_start|>, which the tokenizer "
+                + "lacks. Set template: plain or alpaca, or one of: dolly"
+        )
         #expect(tokenizer.endOfSequence == 0)
     }
 }
