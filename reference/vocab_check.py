@@ -49,7 +49,7 @@ def check(retort, path):
     result = tokenize(retort, path, [text for text, _ in expected] or ["Hello world"])
     if name in REFUSED:
         errors = result.stderr.decode()
-        good = result.returncode == 64 and f"'{REFUSED[name]}'" in errors
+        good = result.returncode == 65 and f"'{REFUSED[name]}'" in errors
         print(f"{name}: {'refused by name' if good else 'NOT refused by name: ' + errors}")
         return int(not good)
     if result.returncode:
