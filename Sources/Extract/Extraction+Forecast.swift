@@ -58,8 +58,8 @@ extension Extraction {
     public func forecast() throws -> Forecast {
         let c = checkpoint.configuration
         let sizes = try TeacherSizes(checkpoint)
-        let tokens = plan.tokens(examples.indices)
-        let rows = examples.reduce(0) { $0 + $1.rows(settings.positions).count }
+        let tokens = examples.tokenCount
+        let rows = examples.rowCount(settings.positions)
         let products = Double(tokens) * Double(c.layerCount) * Double(sizes.layerMatrices)
         let head = Double(c.vocabularySize) * Double(c.hiddenSize)
         return Forecast(

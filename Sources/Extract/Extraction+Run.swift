@@ -5,15 +5,20 @@ import Tensors
 import Tokenizers
 
 extension Extraction {
-    private func description() throws -> CacheDescription {
+    /// What a cache says of where it comes from; a trial's has a part of the vocabulary and the shards.
+    func description(
+        weightsSHA256: String,
+        vocabularySize: Int,
+        shardPlan: [Int]
+    ) -> CacheDescription {
         let c = checkpoint.configuration
         return CacheDescription(
             teacher: .init(
                 name: checkpoint.url.lastPathComponent,
                 architecture: c.modelType,
                 hiddenSize: c.hiddenSize,
-                vocabularySize: c.vocabularySize,
-                weightsSHA256: try weightsFingerprint(checkpoint),
+                vocabularySize: vocabularySize,
+                weightsSHA256: weightsSHA256,
                 computeType: settings.compute.available.rawValue,
                 logitSoftCap: c.logitSoftCap
             ),
@@ -31,7 +36,7 @@ extension Extraction {
             maxPromptLength: settings.maxPromptLength,
             maxLength: settings.maxLength,
             topK: settings.storedTopK,
-            shardPlan: plan.shards.map(\.count),
+            shardPlan: shardPlan,
             signals: settings.signals
         )
     }
@@ -61,17 +66,22 @@ extension Extraction {
         }
         let writer = try CacheWriter(
             directory: URL(fileURLWithPath: settings.output),
-            description: description(),
+            description: description(
+                weightsSHA256: weightsFingerprint(checkpoint),
+                vocabularySize: checkpoint.configuration.vocabularySize,
+                shardPlan: plan.shards.map(\.count)
+            ),
             plannedShards: plan.shards.count,
             worker: worker?.place,
             claimTimeout: settings.claimTimeout
         )
         defer { writer.removeDeadClaims() }
-        let forecast = try forecast()
         let counts = [
-            "examples": examples.count, "tokens": forecast.tokens, "rows": forecast.rows,
-            "prompts_cut": forecast.promptsCut, "examples_cut": forecast.examplesCut,
-            "duplicates": forecast.duplicates, "without_response": forecast.withoutResponse,
+            "examples": examples.count, "tokens": examples.tokenCount,
+            "rows": examples.rowCount(settings.positions),
+            "prompts_cut": examples.count { $0.promptWasCut },
+            "examples_cut": examples.count { $0.wasCut },
+            "duplicates": dataset.duplicateCount, "without_response": skipped,
         ]
         try writer.note(counts: counts)
         try fill(writer, worker, progress, shouldStop)
@@ -185,9 +195,7 @@ private struct Meter {
     private(set) var shardsDone: Int
 
     init(_ extraction: Extraction, _ writer: CacheWriter) {
-        tokens = extraction.plan.shards.map {
-            extraction.examples[$0].reduce(0) { $0 + $1.tokenIDs.count }
-        }
+        tokens = extraction.plan.shards.map(extraction.plan.tokens)
         missing = Set(tokens.indices).subtracting(writer.completedShards)
         tokenCount = missing.reduce(0) { [tokens] in $0 + tokens[$1] }
         shardsDone = tokens.count - missing.count

@@ -50,8 +50,9 @@ extension Extraction {
         let missing = plan.shards.indices.filter { !shardExists($0) }
         let blocks = missing.reduce(0) { $0 + plan.blocks(ofShard: $1).count }
         let tokens = missing.reduce(0) { $0 + plan.tokens(plan.shards[$1]) }
-        let rows = missing.flatMap { plan.shards[$0] }
-            .reduce(0) { $0 + examples[$1].rows(settings.positions).count }
+        let rows = missing.reduce(0) {
+            $0 + examples[plan.shards[$1]].rowCount(settings.positions)
+        }
         let depth = Double(checkpoint.configuration.layerCount)
         return opening + tables.seconds + (try fingerprintSeconds())
             + depth * (Double(blocks) * layers.loading + Double(tokens) * layers.perToken)
@@ -148,7 +149,7 @@ extension Extraction {
         let entry = try output.finish()
         let rows = Double(max(1, hidden.rows))
         let perRow = start.seconds / rows
-        let byRows = Double(examples.reduce(0) { $0 + $1.rows(settings.positions).count }) / rows
+        let byRows = Double(examples.rowCount(settings.positions)) / rows
         let byText =
             Double(examples.reduce(0) { $0 + $1.storedTextBytes })
             / Double(max(1, examples[group].reduce(0) { $0 + $1.storedTextBytes }))
@@ -211,25 +212,12 @@ extension Extraction {
         )
     }
 
+    /// The weights are not hashed for it.
     private func trialDescription(vocabularySize: Int, shardPlan: [Int]) -> CacheDescription {
-        CacheDescription(
-            teacher: .init(
-                name: "trial",
-                architecture: checkpoint.configuration.modelType,
-                hiddenSize: checkpoint.configuration.hiddenSize,
-                vocabularySize: vocabularySize,
-                weightsSHA256: String(repeating: "0", count: 64),
-                computeType: settings.compute.available.rawValue,
-                logitSoftCap: checkpoint.configuration.logitSoftCap
-            ),
-            tokenizer: .init(fingerprint: tokenizer.fingerprint, eos: Int(endOfSequence)),
-            template: template.name,
-            dataset: .init(name: "trial", sha256: dataset.sha256),
-            maxPromptLength: settings.maxPromptLength,
-            maxLength: settings.maxLength,
-            topK: settings.storedTopK,
-            shardPlan: shardPlan,
-            signals: settings.signals
+        description(
+            weightsSHA256: String(repeating: "0", count: 64),
+            vocabularySize: vocabularySize,
+            shardPlan: shardPlan
         )
     }
 
@@ -242,17 +230,10 @@ extension Extraction {
     }
 
     private var weightBytes: Int {
-        let url = checkpoint.url
-        let parts =
-            checkpoint.gguf != nil
-            ? [url]
-            : ((try? FileManager.default.contentsOfDirectory(
-                at: url,
-                includingPropertiesForKeys: nil
-            )) ?? []).filter { $0.pathExtension == "safetensors" }
-        return parts.reduce(0) {
-            let size = try? FileManager.default.attributesOfItem(atPath: $1.path)[.size]
-            return $0 + ((size as? Int) ?? 0)
+        checkpoint.files.reduce(0) {
+            // Model hubs keep files as links into a store.
+            let size = try? $1.resolvingSymlinksInPath().resourceValues(forKeys: [.fileSizeKey])
+            return $0 + (size?.fileSize ?? 0)
         }
     }
 }

@@ -1,3 +1,5 @@
+import Models
+
 /// Which examples go into which shard, and in which groups and blocks they are run.
 ///
 /// Shards and groups depend on the dataset and the settings alone, so an interrupted extraction and an
@@ -57,24 +59,10 @@ struct ExtractionPlan: Sendable {
     }
 
     /// Tokens of some examples.
-    func tokens(_ range: Range<Int>) -> Int {
-        examples[range].reduce(0) { $0 + $1.tokenIDs.count }
-    }
+    func tokens(_ range: Range<Int>) -> Int { examples[range].tokenCount }
 
     /// Runs of examples of at most `groupTokens` tokens, at least one each.
     static func groups(of range: Range<Int>, _ examples: [TokenizedExample]) -> [Range<Int>] {
-        var groups: [Range<Int>] = []
-        var start = range.lowerBound
-        var tokens = 0
-        for index in range {
-            let count = examples[index].tokenIDs.count
-            if tokens > 0, tokens + count > groupTokens {
-                groups.append(start..<index)
-                (start, tokens) = (index, 0)
-            }
-            tokens += count
-        }
-        groups.append(start..<range.upperBound)
-        return groups
+        VarlenBatch.runs(of: range, limit: groupTokens) { examples[$0].tokenIDs.count }
     }
 }

@@ -61,9 +61,9 @@ final class LayerwiseTeacher {
     ///
     /// - Parameters:
     ///   - examples: All examples of the extraction.
-    ///   - groups: Index ranges of those that go through a layer together, one after the other.
-    ///   - layerDone: Called after each group and layer with the states (tokens, D) behind that layer;
-    ///     throws to stop.
+    ///   - groups: Index ranges of those that go through a layer together; several groups do so at a time.
+    ///   - layerDone: Called after each group and layer with the states (tokens, D) behind that layer,
+    ///     one call at a time but from several threads; throws to stop.
     ///   - finish: Called for each group with the states of its wanted rows, end to end.
     /// - Throws: `ModelError`, `CacheError` of the scratch file, `ExtractError` naming the example whose
     ///   states are not finite, and what the closures throw.
@@ -73,7 +73,7 @@ final class LayerwiseTeacher {
         layerDone: (_ layer: Int, _ group: Range<Int>, _ states: Matrix) throws -> Void,
         finish: (_ group: Range<Int>, _ states: TeacherStates) throws -> Void
     ) throws {
-        let counts = groups.map { examples[$0].reduce(0) { $0 + $1.tokenIDs.count } }
+        let counts = groups.map { examples[$0].tokenCount }
         let starts = counts.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1) }
         func room() throws -> Activations {
             try Activations(
@@ -192,10 +192,7 @@ final class LayerwiseTeacher {
 
     /// The wanted rows of the states of all tokens, end to end.
     private func gather(_ x: Matrix, _ examples: ArraySlice<TokenizedExample>) -> Matrix {
-        let wanted = Matrix(
-            uninitialized: examples.reduce(0) { $0 + $1.rows(signals.positions).count },
-            x.columns
-        )
+        let wanted = Matrix(uninitialized: examples.rowCount(signals.positions), x.columns)
         var start = 0
         var next = 0
         for example in examples {

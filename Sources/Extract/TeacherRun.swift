@@ -20,9 +20,6 @@ package struct TeacherRun {
         _ body: (Matrix) -> Void
     ) throws {
         let groups = ExtractionPlan.groups(of: 0..<examples.count, examples)
-        func tokens(_ group: Range<Int>) -> Int {
-            examples[group].reduce(0) { $0 + $1.tokenIDs.count }
-        }
         let c = checkpoint.configuration
         let memory = MemoryPlan(
             MemoryPlan.Sizes(
@@ -30,8 +27,8 @@ package struct TeacherRun {
                 width: c.hiddenSize,
                 vocabulary: 0,  // no logits are made, so the head is not read
                 isBF16: compute.available == .bf16,
-                groupTokens: groups.map(tokens).max() ?? 0,
-                blockTokens: tokens(0..<examples.count),
+                groupTokens: groups.map { examples[$0].tokenCount }.max() ?? 0,
+                blockTokens: examples.tokenCount,
                 mostStreams: groups.count,
                 rowBytes: 14 * c.hiddenSize,
                 shard: 0

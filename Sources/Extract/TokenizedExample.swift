@@ -51,3 +51,13 @@ struct TokenizedExample: Sendable {
         positions == .all ? 0..<tokenIDs.count : supervised
     }
 }
+
+extension Collection<TokenizedExample> {
+    /// Tokens of all of them.
+    var tokenCount: Int { reduce(0) { $0 + $1.tokenIDs.count } }
+
+    /// Rows that are stored of all of them.
+    func rowCount(_ positions: CacheSignals.Positions) -> Int {
+        reduce(0) { $0 + $1.rows(positions).count }
+    }
+}

@@ -27,4 +27,29 @@ public struct VarlenBatch: Sendable {
         }
         return result
     }
+
+    /// Runs of whole sequences of at most `limit` tokens together; a longer one is a run of its own.
+    ///
+    /// - Parameters:
+    ///   - range: Which sequences; the runs are ranges of the same numbers.
+    ///   - length: Tokens of a sequence.
+    /// - Returns: One run or more; only that of an empty `range` is empty.
+    package static func runs(
+        of range: Range<Int>,
+        limit: Int,
+        length: (Int) -> Int
+    ) -> [Range<Int>] {
+        var runs: [Range<Int>] = []
+        var (start, tokens) = (range.lowerBound, 0)
+        for index in range {
+            let count = length(index)
+            if tokens > 0, tokens + count > limit {
+                runs.append(start..<index)
+                (start, tokens) = (index, 0)
+            }
+            tokens += count
+        }
+        runs.append(start..<range.upperBound)
+        return runs
+    }
 }

@@ -87,7 +87,7 @@ struct GenerateCommand: ParsableCommand {
 
     func run() throws {
         let lines = try PromptFile.read(prompts)
-        try checkOutput()
+        try OutputFile.check(output, replace: replace, source: prompts)
         let (loaded, tokenizer) = try ModelLoading.load(model)
         let template = try PromptTemplate.named(template, modelAt: URL(fileURLWithPath: model))
         let encoded = try lines.map {
@@ -166,27 +166,6 @@ struct GenerateCommand: ParsableCommand {
                 )
             }
         }
-    }
-
-    /// Refuses to write over what is there, and makes the directories above.
-    private func checkOutput() throws {
-        var isDirectory: ObjCBool = false
-        let exists = FileManager.default.fileExists(atPath: output, isDirectory: &isDirectory)
-        let same =
-            URL(fileURLWithPath: output).resolvingSymlinksInPath()
-            == URL(fileURLWithPath: prompts).resolvingSymlinksInPath()
-        guard !same, !isDirectory.boolValue, !exists || replace else {
-            throw Failure(
-                "\(output): there already"
-                    + (same || isDirectory.boolValue
-                        ? "; choose another output" : "; give --replace to write over it"),
-                code: Failure.Code.outputExists
-            )
-        }
-        try FileManager.default.createDirectory(
-            at: URL(fileURLWithPath: output).deletingLastPathComponent(),
-            withIntermediateDirectories: true
-        )
     }
 
     /// What the answers depend on: those of another model or other options are not gone on with.

@@ -38,7 +38,7 @@ extension ModelCommand {
 
         func run() throws {
             let lists = try TokenLists.read(tokens)
-            try checkOutput()
+            try OutputFile.check(output, replace: replace)
             let teacher = try Checkpoint(URL(fileURLWithPath: model))
             try TokenLists.check(lists, of: tokens, for: teacher.configuration)
             let model = try teacher.model()
@@ -58,7 +58,10 @@ extension ModelCommand {
             try offsets.map { Int64($0) }.withUnsafeBytes { try file.append("offsets", $0) }
             let progress = ProgressLine("logits", unit: "tokens")
             defer { progress.finish() }
-            for group in Self.groups(lists) {
+            let groups = VarlenBatch.runs(of: lists.indices, limit: Self.groupTokens) {
+                lists[$0].count
+            }
+            for group in groups {
                 if Signals.shouldStop {
                     throw Failure("logits: stopped; nothing was kept", code: Failure.Code.stopped)
                 }
@@ -98,37 +101,6 @@ extension ModelCommand {
         private func append(_ matrix: Matrix, _ name: String, to file: ResultFile) throws {
             let values = UnsafeBufferPointer(start: matrix.base, count: matrix.count)
             try file.append(name, UnsafeRawBufferPointer(values))
-        }
-
-        private static func groups(_ lists: [[UInt32]]) -> [Range<Int>] {
-            var groups: [Range<Int>] = []
-            var (start, tokens) = (0, 0)
-            for (index, list) in lists.enumerated() {
-                if tokens > 0, tokens + list.count > groupTokens {
-                    groups.append(start..<index)
-                    (start, tokens) = (index, 0)
-                }
-                tokens += list.count
-            }
-            groups.append(start..<lists.count)
-            return groups
-        }
-
-        private func checkOutput() throws {
-            var isDirectory: ObjCBool = false
-            let exists = FileManager.default.fileExists(atPath: output, isDirectory: &isDirectory)
-            guard !exists || (replace && !isDirectory.boolValue) else {
-                throw Failure(
-                    "\(output): there already"
-                        + (isDirectory.boolValue
-                            ? "; choose another output" : "; give --replace to write over it"),
-                    code: Failure.Code.outputExists
-                )
-            }
-            try FileManager.default.createDirectory(
-                at: URL(fileURLWithPath: output).deletingLastPathComponent(),
-                withIntermediateDirectories: true
-            )
         }
     }
 }
