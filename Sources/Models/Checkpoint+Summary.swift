@@ -28,7 +28,7 @@ extension Checkpoint {
     /// What the files hold, by encoding.
     public var summary: CheckpointSummary {
         var shares: [WeightType: (tensors: Int, parameters: Int, bytes: Int)] = [:]
-        for info in weights.tensorNames.compactMap({ weights.info($0) }) {
+        for info in tensors {
             let share = shares[info.type] ?? (0, 0, 0)
             shares[info.type] = (
                 share.tensors + 1, share.parameters + info.elementCount,
@@ -50,6 +50,9 @@ extension Checkpoint {
             files: files
         )
     }
+
+    /// What the files say of every tensor, an adapter's not counted.
+    package var tensors: [TensorInfo] { weights.tensorNames.compactMap { weights.info($0) } }
 
     /// The files that decide what the model computes: the GGUF file or all its parts, or
     /// config.json and the safetensors in the order of their names; then an adapter's two.

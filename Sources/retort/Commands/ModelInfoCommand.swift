@@ -78,9 +78,7 @@ struct ModelFacts: Encodable {
                 return nil
             }
             let checkpoint = try Checkpoint(url)
-            let source: any WeightSource =
-                try checkpoint.gguf ?? SafetensorsDirectory(path: url.path)
-            let tensors = source.tensorNames.compactMap { source.info($0) }
+            let summary = checkpoint.summary
             let c = checkpoint.configuration
             architecture = c.modelType
             hiddenSize = c.hiddenSize
@@ -92,17 +90,13 @@ struct ModelFacts: Encodable {
             vocabulary = c.vocabularySize
             positions = c.maxPositions
             tiedHead = c.tiesEmbeddings
-            parameters = tensors.reduce(0) { $0 + $1.elementCount }
-            fileBytes = tensors.reduce(0) { $0 + $1.byteCount }
-            types = Dictionary(grouping: tensors, by: \.type.rawValue).map { type, tensors in
-                Share(
-                    type: type,
-                    tensors: tensors.count,
-                    bytes: tensors.reduce(0) { $0 + $1.byteCount }
-                )
-            }.sorted { ($0.bytes, $0.type) > ($1.bytes, $1.type) }
+            parameters = summary.parameters
+            fileBytes = summary.bytes
+            types = summary.types.map {
+                Share(type: $0.type.rawValue, tensors: $0.tensors, bytes: $0.bytes)
+            }
             var byLayer: [Int: Int] = [:]
-            for tensor in tensors {
+            for tensor in checkpoint.tensors {
                 byLayer[Self.layer(of: tensor.name), default: 0] += tensor.elementCount
             }
             let outside = byLayer.removeValue(forKey: -1) ?? 0
