@@ -74,7 +74,11 @@ let package = Package(
             ],
             swiftSettings: optimized
         ),
-        .testTarget(name: "CacheTests", dependencies: ["Cache"], resources: [.copy("Fixtures")]),
+        .testTarget(
+            name: "CacheTests",
+            dependencies: ["Cache", "TestSupport"],
+            resources: [.copy("Fixtures")]
+        ),
 
         // Dataset -> tokens -> teacher -> shards.
         .target(name: "Extract", dependencies: ["Cache", "Models", "Tokenizers", "Tensors"]),
@@ -91,7 +95,7 @@ let package = Package(
         ),
         .testTarget(
             name: "DistillTests",
-            dependencies: ["Distill", "Cache", "Models", "Tensors", "Tokenizers"],
+            dependencies: ["Distill", "Cache", "Models", "Tensors", "Tokenizers", "TestSupport"],
             resources: [.copy("Fixtures")]
         ),
 

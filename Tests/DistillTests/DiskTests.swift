@@ -1,33 +1,16 @@
 import Cache
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Distill
 
-/// A small file system in memory; needs root.
-///
-/// Nil where it cannot be mounted.
-private final class SmallDisk {
-    let url: URL
+extension SmallDisk {
     private var filler: URL { url.appendingPathComponent("filler") }
-    static let page = 4096
-    static let isAvailable: Bool = SmallDisk(kibibytes: 64) != nil
-
-    init?(kibibytes: Int) {
-        url = FileManager.default.temporaryDirectory.appendingPathComponent(
-            "retort-disk-\(UUID().uuidString)"
-        )
-        guard geteuid() == 0,
-            (try? FileManager.default.createDirectory(
-                at: url,
-                withIntermediateDirectories: true
-            )) != nil,
-            Self.run("mount", "-t", "tmpfs", "-o", "size=\(kibibytes)k", "tmpfs", url.path)
-        else { return nil }
-    }
+    private static let page = 4096
 
     /// Takes all the space but `pages`.
-    func fill(leaving pages: Int) throws {
+    fileprivate func fill(leaving pages: Int) throws {
         let descriptor = open(filler.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         try #require(descriptor >= 0)
         defer { close(descriptor) }
@@ -39,22 +22,7 @@ private final class SmallDisk {
         try #require(ftruncate(descriptor, off_t(max(0, size - pages * Self.page))) == 0)
     }
 
-    func empty() throws { try FileManager.default.removeItem(at: filler) }
-
-    deinit {
-        _ = Self.run("umount", url.path)
-        try? FileManager.default.removeItem(at: url)
-    }
-
-    private static func run(_ command: String, _ arguments: String...) -> Bool {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = [command] + arguments
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return false }
-        process.waitUntilExit()
-        return process.terminationStatus == 0
-    }
+    fileprivate func empty() throws { try FileManager.default.removeItem(at: filler) }
 }
 
 @Suite("A disk that refuses", .serialized)
