@@ -49,17 +49,6 @@ static inline hid_t rh5_access_write(void) {
     return list;
 }
 
-/// Access for a new file on disk, with the same bounds.
-static inline hid_t rh5_access_new(void) {
-    hid_t list = H5Pcreate(H5P_FILE_ACCESS);
-    if (list < 0) return list;
-    if (H5Pset_libver_bounds(list, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0) {
-        H5Pclose(list);
-        return -1;
-    }
-    return list;
-}
-
 /// Access for reading: no lock (a cache may lie on a read-only disk), external links refused.
 static inline herr_t rh5_refuse_link(const char *a, const char *b, const char *c, const char *d,
                                      unsigned *flags, hid_t list, void *data) {

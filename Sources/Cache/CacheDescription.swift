@@ -155,12 +155,7 @@ public struct CacheDescription: Codable, Sendable, Equatable {
 
     /// The settings in which `self` and `other` differ: `key: mine, not theirs`.
     public func differences(from other: CacheDescription) -> [String] {
-        let mine = flat
-        let theirs = other.flat
-        return mine.keys.sorted().compactMap { key in
-            guard mine[key] != theirs[key] else { return nil }
-            return "\(key): \(mine[key] ?? "") here, \(theirs[key] ?? "") there"
-        }
+        CacheSignals.differences(flat, other.flat)
     }
 
     /// What is out of bounds in the parts that version 1 does not have; nil when nothing is.

@@ -78,8 +78,12 @@ public struct CacheSignals: Codable, Sendable, Equatable {
 
     /// The settings in which `self` and `other` differ: `key: mine, not theirs`.
     public func differences(from other: CacheSignals) -> [String] {
-        let theirs = other.flat
-        return flat.sorted { $0.key < $1.key }.compactMap { key, mine in
+        Self.differences(flat, other.flat)
+    }
+
+    /// Entries of the same settings that differ, in words.
+    static func differences(_ mine: [String: String], _ theirs: [String: String]) -> [String] {
+        mine.sorted { $0.key < $1.key }.compactMap { key, mine in
             mine == theirs[key] ? nil : "\(key): \(mine) here, \(theirs[key] ?? "") there"
         }
     }

@@ -23,10 +23,7 @@ struct DiskReservation {
     ///
     /// - Throws: `CacheError.diskFull`.
     func renew() throws {
-        let code = posix_fallocate(descriptor, 0, off_t(bytes))
-        guard code == 0 || code == EINVAL || code == EOPNOTSUPP else {
-            throw CacheError.system(path, "reserve", code: code, needed: bytes)
-        }
+        try DurableFile.reserve(bytes, descriptor, path: path, needed: bytes)
     }
 
     /// Gives back what was taken and not used by an HDF5 file that was written and closed.

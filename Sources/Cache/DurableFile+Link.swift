@@ -11,9 +11,7 @@ extension DurableFile {
         to url: URL,
         verify: (Int32, String) throws -> Void
     ) throws {
-        let temporary = url.deletingLastPathComponent().appendingPathComponent(
-            ".\(url.lastPathComponent).\(ShardClaimOwner.newNonce())\(temporarySuffix)"
-        ).path
+        let temporary = temporaryName(for: url).path
         // Also after a rename: that does nothing when both names are of one file already.
         defer { unlink(temporary) }
         if Foundation.link(source.path, temporary) != 0 {

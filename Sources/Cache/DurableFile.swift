@@ -13,10 +13,7 @@ enum DurableFile {
         try make(url) { descriptor in
             // Reserving first learns of a full disk before anything is written.
             if !bytes.isEmpty {
-                let code = posix_fallocate(descriptor, 0, off_t(bytes.count))
-                guard code == 0 || code == EINVAL || code == EOPNOTSUPP else {
-                    throw CacheError.system(url.path, "reserve", code: code, needed: bytes.count)
-                }
+                try reserve(bytes.count, descriptor, path: url.path, needed: bytes.count)
             }
             try writeAll(bytes, to: descriptor, path: url.path)
             return bytes.count
@@ -36,10 +33,7 @@ enum DurableFile {
         verify: (Int32) throws -> Void = { _ in }
     ) throws {
         let directory = url.deletingLastPathComponent()
-        // A name of its own: another worker may be writing the same file.
-        let temporary = directory.appendingPathComponent(
-            ".\(url.lastPathComponent).\(ShardClaimOwner.newNonce())\(temporarySuffix)"
-        )
+        let temporary = temporaryName(for: url)
         let path = url.path
         let flags = O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW
         let descriptor = open(temporary.path, flags, 0o644)
@@ -61,6 +55,29 @@ enum DurableFile {
             if isOpen { close(descriptor) }
             unlink(temporary.path)
             throw error
+        }
+    }
+
+    /// A name beside `url` that nobody else has: another worker may be writing the same file.
+    static func temporaryName(for url: URL) -> URL {
+        url.deletingLastPathComponent().appendingPathComponent(
+            ".\(url.lastPathComponent).\(ShardClaimOwner.newNonce())\(temporarySuffix)"
+        )
+    }
+
+    /// Takes room for the first `bytes` bytes of a file, where the file system can.
+    ///
+    /// - Parameter needed: The bytes to name in the error.
+    /// - Throws: `CacheError.diskFull`.
+    static func reserve(
+        _ bytes: Int,
+        _ descriptor: Int32,
+        path: String,
+        needed: Int
+    ) throws {
+        let code = posix_fallocate(descriptor, 0, off_t(bytes))
+        guard code == 0 || code == EINVAL || code == EOPNOTSUPP else {
+            throw CacheError.system(path, "reserve", code: code, needed: needed)
         }
     }
 

@@ -188,7 +188,7 @@ enum HDF5Library {
     /// that is read again here.
     static func layOut(_ arrays: [ResultFile.Layout], path: String) throws -> [String: Int] {
         try call(path: path) { handles in
-            let access = try handles.keep(rh5_access_new(), H5Pclose)
+            let access = try handles.keep(rh5_access_write(), H5Pclose)
             let creation = try handles.keep(rh5_create_file_list(), H5Pclose)
             let file = try handles.keep(rh5_file_create(path, creation, access), H5Fclose, "create")
             try makeGroups(of: arrays.map(\.name), in: file, handles)

@@ -70,10 +70,7 @@ public final class ResultFile {
             left[name]?.offset = offset
         }
         let end = left.values.map { $0.offset + $0.bytes }.max() ?? 0
-        let code = posix_fallocate(descriptor, 0, off_t(end))
-        guard code == 0 || code == EINVAL || code == EOPNOTSUPP else {
-            throw CacheError.system(url.path, "reserve", code: code, needed: needed)
-        }
+        try DurableFile.reserve(end, descriptor, path: url.path, needed: needed)
     }
 
     deinit {
