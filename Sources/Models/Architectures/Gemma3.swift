@@ -35,9 +35,7 @@ struct Gemma3: NamedArchitecture {
         let layers = LayerMaker("model.layers.\(index)", configuration, source)
         let (d, wide, narrow) = layers.widths
         let bias = configuration.attentionBias
-        let isLocal =
-            configuration.layerKinds.indices.contains(index)
-            && configuration.layerKinds[index] == .sliding
+        let isLocal = configuration.attentionKind(ofLayer: index) == .sliding
         return ResidualBlock(
             attention: .init(
                 before: try layers.rmsNormFromOne("input_layernorm"),

@@ -252,7 +252,7 @@ extension ModelConfiguration {
     }
 
     /// Sets window and kinds, both empty where no layer has a window.
-    private mutating func setWindow(_ window: Int?, _ kind: (Int) -> AttentionKind) {
+    mutating func setWindow(_ window: Int?, _ kind: (Int) -> AttentionKind) {
         // The layer count is not validated yet.
         let kinds = (0..<min(max(layerCount, 0), 1_024)).map(kind)
         guard let window, kinds.contains(.sliding) else { return }

@@ -50,9 +50,9 @@ extension ModelConfiguration {
         switch keys.architecture {
         case "llama":
             feedForwardBias = keys.file.info("blk.0.ffn_down.bias") != nil
-            guard let window else { break }
+            guard window != nil else { break }
             modelType = "mistral"
-            setWindow(window) { _ in true }
+            setWindow(window) { _ in .sliding }
         case "gpt2":
             activation = .geluTanh
             // The table's own length: some converters wrote another.
@@ -64,16 +64,16 @@ extension ModelConfiguration {
             setGemma(largest: 46)
             attentionSoftCap = try keys.optionalFloat("attn_logit_softcapping") ?? 50
             logitSoftCap = try keys.optionalFloat("final_logit_softcapping") ?? 30
-            setWindow(window ?? 4096) { $0 % 2 == 0 }
+            setWindow(window ?? 4096) { $0 % 2 == 0 ? .sliding : .full }
         case "gemma3":
             setGemma(largest: 62)
             ropeTheta = try keys.optionalFloat("rope.freq_base") ?? 1_000_000
             logitSoftCap = try keys.optionalFloat("final_logit_softcapping")
             guard let window else { break }
             localRopeTheta = try keys.optionalFloat("rope.freq_base_swa") ?? 10_000
-            setWindow(window) { ($0 + 1) % 6 != 0 }
+            setWindow(window) { ($0 + 1) % 6 != 0 ? .sliding : .full }
         case "phi3":
-            if let window { setWindow(window) { _ in true } }
+            setWindow(window) { _ in .sliding }
         case "olmo2" where window != nil:
             throw keys.unsupported("a sliding window (OLMo 3)")
         default: break
@@ -86,12 +86,5 @@ extension ModelConfiguration {
         activation = .geluTanh
         embeddingScale = Float(hiddenSize).squareRoot()
         queryScalar = Float(layerCount == largest ? hiddenSize / headCount : headSize)
-    }
-
-    private mutating func setWindow(_ window: Int, where isSliding: (Int) -> Bool) {
-        // The count of layers is not checked yet.
-        guard (1...1_024).contains(layerCount) else { return }
-        slidingWindow = window
-        layerKinds = (0..<layerCount).map { isSliding($0) ? .sliding : .full }
     }
 }

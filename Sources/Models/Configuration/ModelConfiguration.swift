@@ -95,9 +95,14 @@ public struct ModelConfiguration: Sendable, Equatable {
     /// What scores are multiplied by.
     public var attentionScale: Float { 1 / (queryScalar ?? Float(headSize)).squareRoot() }
 
+    /// Which keys a layer's queries see.
+    public func attentionKind(ofLayer index: Int) -> AttentionKind {
+        layerKinds.indices.contains(index) ? layerKinds[index] : .full
+    }
+
     /// How many tokens back a layer's queries see, their own included; nil for all.
     public func window(ofLayer index: Int) -> Int? {
-        layerKinds.indices.contains(index) && layerKinds[index] == .sliding ? slidingWindow : nil
+        attentionKind(ofLayer: index) == .sliding ? slidingWindow : nil
     }
 
     /// GPT-2 with the given sizes, its head tied and its MLP four times as wide, as published.
