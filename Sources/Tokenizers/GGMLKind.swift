@@ -7,9 +7,6 @@ enum GGMLKind: String, CaseIterable {
     /// Gemma 4's: like `llama`, with its merges written out.
     case gemma4
 
-    /// How messages call the source.
-    static let path = "the GGUF file"
-
     func definition(_ ggml: GGMLVocabulary) throws -> TokenizerDefinition {
         switch self {
         case .gpt2: try Self.byteLevel(ggml)
@@ -20,7 +17,7 @@ enum GGMLKind: String, CaseIterable {
     private static func byteLevel(_ ggml: GGMLVocabulary) throws -> TokenizerDefinition {
         let pre = try GGMLPreTokenizer(ggml.pre, architecture: ggml.architecture)
         var definition = TokenizerDefinition(
-            path: path,
+            path: ggml.path,
             vocabulary: ggml.tokens.enumerated().map { ($0.element, $0.offset) },
             merges: try merges(ggml),
             added: added(ggml),
@@ -59,10 +56,10 @@ enum GGMLKind: String, CaseIterable {
         }
         let mark = TextPattern.literal("\u{2581}")
         var definition = TokenizerDefinition(
-            path: Self.path,
+            path: ggml.path,
             vocabulary: vocabulary,
             merges: try ggml.merges.isEmpty
-                ? DerivedMerges(vocabulary, path: Self.path).ranked(
+                ? DerivedMerges(vocabulary, path: ggml.path).ranked(
                     // Gemma's scores do not follow the order of its merges; its ids do.
                     by: isGemma ? [] : ggml.scores
                 ) : Self.merges(ggml),
@@ -90,7 +87,7 @@ enum GGMLKind: String, CaseIterable {
         _ ggml: GGMLVocabulary
     ) throws -> [(left: String, right: String)] {
         try ggml.merges.enumerated().map { rank, line in
-            try MergeLine.parse(line, path: path, place: "tokenizer.ggml.merges[\(rank)]")
+            try MergeLine.parse(line, path: ggml.path, place: "tokenizer.ggml.merges[\(rank)]")
         }
     }
 

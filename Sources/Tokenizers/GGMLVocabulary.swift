@@ -1,7 +1,7 @@
 /// A tokenizer as a GGUF file holds it, under the keys `tokenizer.ggml.*`.
 public struct GGMLVocabulary: Sendable {
-    /// The file, named in errors; nil when it is not known.
-    public var path: String?
+    /// The file, as errors name it.
+    public var path = "the GGUF file"
     /// `general.architecture`: families write the same kind of vocabulary in ways of their own.
     public var architecture = ""
     /// `tokenizer.ggml.model`, the kind of tokenizer: `"gpt2"` is byte-level BPE, `"llama"` SentencePiece's.
@@ -71,14 +71,14 @@ extension Tokenizer {
             ("token_type", ggml.tokenTypes.count), ("scores", ggml.scores.count),
         ] where found != 0 && found != count {
             throw TokenizerError.malformed(
-                path: GGMLKind.path,
+                path: ggml.path,
                 place: "tokenizer.ggml.\(name)",
                 reason: "\(found) of them for \(count) tokens"
             )
         }
         guard let kind = GGMLKind(rawValue: ggml.model) else {
             throw TokenizerError.unsupported(
-                path: ggml.path ?? GGMLKind.path,
+                path: ggml.path,
                 what: "tokenizer.ggml.model \(TokenizerError.shortened(ggml.model))",
                 known: GGMLKind.allCases.map(\.rawValue)
             )

@@ -6,8 +6,10 @@ extension Tokenizer {
     /// `tokenizer.json` when it is there, else `vocab.json` with `merges.txt` (GPT-2's way of cutting
     /// words, or Qwen2's where `tokenizer_config.json` names its class). End, begin and padding
     /// tokens come from `tokenizer_config.json` or `special_tokens_map.json`, the first that names
-    /// one, and are special; else the ids in `config.json` say which piece ends or begins a text. What stands around a text is the post-processor's of `tokenizer.json`:
-    /// `add_bos_token` and `add_eos_token` change nothing beside it, as in transformers 5. Truncation and padding settings in `tokenizer.json` are not applied.
+    /// one, and are special; else the ids in `config.json` say which piece ends or begins a text. What
+    /// stands around a text is the post-processor's of `tokenizer.json`: `add_bos_token` and
+    /// `add_eos_token` change nothing beside it, as in transformers 5. Truncation and padding settings in
+    /// `tokenizer.json` are not applied.
     ///
     /// - Throws: `TokenizerError`, naming the file and the key; whatever is not implemented is refused,
     ///   since ignoring it would give other ids.
