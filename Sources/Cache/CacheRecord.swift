@@ -29,7 +29,8 @@ public struct CacheRecord: Sendable, Equatable {
     public var topKIDs: [UInt32]
     /// (rows, k) their log-probabilities at temperature 1; stored as f16.
     public var topKLogProbs: [Float]
-    /// (rows) log of the sum of the exponentials of all logits; stored as f32; empty when k is 0.
+    /// (rows) log of the sum of the exponentials of all logits; stored as f32; empty when no
+    /// logits are stored.
     public var logPartition: [Float]
     /// Tokens drawn from each row's distribution; no rows when none were drawn.
     public var samples: SampledTokens

@@ -26,7 +26,7 @@ public struct ByteCount: Sendable, Equatable {
         bytes = Int(value * factor.bytes)
     }
 
-    /// The size in the largest binary unit that it fills, such as `1.50 GiB`.
+    /// The size in the largest binary unit that it fills, such as `1.5 GiB`.
     public var text: String { Self.text(bytes) }
 
     static func text(_ bytes: Int) -> String {

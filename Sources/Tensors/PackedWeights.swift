@@ -44,8 +44,11 @@ enum OneDNNThreads {
     static func set(_ count: Int) -> Int { Int(retort_set_threads(Int32(count))) }
 }
 
-/// The rows of a product's left side, rounded to bfloat16 once for all weights that they meet: queries,
-/// keys and values have the same input, as gate and up have.
+/// The rows of a product's left side, rounded to bfloat16 once for all weights that they meet: the
+/// pieces of a head.
+///
+/// Layers round their input for each weight anew: sharing it among queries, keys and values, and between
+/// gate and up, changed no time that could be measured.
 public struct PackedRows: @unchecked Sendable {
     let plain: Matrix
     /// `plain` in bfloat16, followed by rows of zeros up to a size that has a product; nil for float32.

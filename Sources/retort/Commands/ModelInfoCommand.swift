@@ -55,7 +55,7 @@ struct ModelFacts: Encodable {
         struct Memory: Encodable {
             /// The whole model.
             let whole: Int
-            /// The embedding, the head and the largest layer, which is what extraction holds at a time.
+            /// The embedding, the head and the largest layer.
             let layerByLayer: Int
         }
 
