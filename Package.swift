@@ -33,6 +33,7 @@ let package = Package(
         ),
         .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
         .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(
             name: "CPCRE2",
             pkgConfig: "libpcre2-8",
@@ -70,7 +71,8 @@ let package = Package(
         .target(
             name: "Cache",
             dependencies: [
-                "CHDF5", "CLZ4", "CKernels", .product(name: "Crypto", package: "swift-crypto"),
+                "CHDF5", "CLZ4", "CZlib", "CKernels",
+                .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: optimized
         ),

@@ -5,7 +5,8 @@
 # Exit codes: 0 ready, 64 usage, 69 no Swift toolchain, no apt, or no right to install.
 set -euo pipefail
 
-readonly packages=(libhdf5-dev libopenblas-dev liblz4-dev libdnnl-dev libpcre2-dev pkg-config)
+readonly packages=(libhdf5-dev libopenblas-dev liblz4-dev zlib1g-dev libdnnl-dev libpcre2-dev
+  pkg-config)
 readonly needed_major=6 needed_minor=2
 
 fail() { # MESSAGE...
@@ -46,7 +47,7 @@ check_swift
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   fail 'this system has no apt, so nothing was installed or checked.' \
-    'Install the development files of HDF5 (1.10 or later), OpenBLAS, LZ4, oneDNN and PCRE2,' \
+    'Install the development files of HDF5 (1.10 or later), OpenBLAS, LZ4, zlib, oneDNN and PCRE2,' \
     "and pkg-config, by your system's own means. On Debian they are: ${packages[*]}" \
     'Then build with: swift build -c release --product retort'
 fi

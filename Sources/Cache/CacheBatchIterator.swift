@@ -1,16 +1,22 @@
 import Foundation
 
-/// Batches made by a background thread, a bounded number of them ahead.
+/// Some steps of a stream that are read together, when there is room for them.
+struct CacheLoad {
+    let read: () throws -> [CacheBatch]
+}
+
+/// Batches made by a background thread, one load ahead of the one that is being used.
 ///
 /// Used from one thread. Dropping it stops the background thread.
 public final class CacheBatchIterator {
-    private let queue: BatchQueue
+    private let queue: LoadQueue
+    /// What is left of the current load, the next batch last.
+    private var batches: [CacheBatch] = []
+    /// Seconds spent waiting for the background thread.
+    public private(set) var waited: TimeInterval = 0
 
-    init(
-        capacity: Int,
-        _ produce: @escaping @Sendable ((CacheBatch) -> Bool) throws -> Void
-    ) {
-        let queue = BatchQueue(capacity: capacity)
+    init(_ produce: @escaping @Sendable ((CacheLoad) -> Bool) throws -> Void) {
+        let queue = LoadQueue()
         self.queue = queue
         let thread = Thread {
             do {
@@ -29,38 +35,56 @@ public final class CacheBatchIterator {
 
     /// The next batch, or nil after the epoch's last.
     ///
-    /// - Throws: What the reader found, after the batches before it.
-    public func next() throws -> CacheBatch? { try queue.take() }
+    /// - Throws: What the reader found, after the batches of the loads before.
+    public func next() throws -> CacheBatch? {
+        while batches.isEmpty {
+            let start = Date()
+            defer { waited += Date().timeIntervalSince(start) }
+            guard let more = try queue.take() else { return nil }
+            batches = more.reversed()
+        }
+        return batches.popLast()
+    }
 }
 
-/// A queue between two threads.
-private final class BatchQueue: @unchecked Sendable {
+/// Room for one load between two threads.
+private final class LoadQueue: @unchecked Sendable {
     // Unchecked: everything below is used under `condition` only.
     private let condition = NSCondition()
-    private let capacity: Int
-    private var batches: [CacheBatch] = []
+    private var ready: [CacheBatch]?
     private var isFinished = false
     private var isCancelled = false
     private var error: (any Error)?
 
-    init(capacity: Int) { self.capacity = capacity }
+    /// Waits until the load before was taken, and only then reads this one, so that two are in memory at
+    /// most; false when nobody wants more.
+    func put(_ load: CacheLoad) -> Bool {
+        guard waitForRoom() else { return false }
+        do {
+            let batches = try load.read()
+            condition.lock()
+            defer { condition.unlock() }
+            ready = batches
+            condition.signal()
+            return !isCancelled
+        } catch {
+            finish(error)
+            return false
+        }
+    }
 
-    /// Waits for room; false when nobody wants more.
-    func put(_ batch: CacheBatch) -> Bool {
+    private func waitForRoom() -> Bool {
         condition.lock()
         defer { condition.unlock() }
-        while batches.count >= capacity && !isCancelled { condition.wait() }
-        guard !isCancelled else { return false }
-        batches.append(batch)
-        condition.signal()
-        return true
+        while ready != nil && !isCancelled { condition.wait() }
+        return !isCancelled
     }
 
     func finish(_ error: (any Error)?) {
         condition.lock()
         defer { condition.unlock() }
         isFinished = true
-        self.error = error
+        self.error = self.error ?? error
         condition.signal()
     }
 
@@ -71,14 +95,14 @@ private final class BatchQueue: @unchecked Sendable {
         condition.signal()
     }
 
-    func take() throws -> CacheBatch? {
+    func take() throws -> [CacheBatch]? {
         condition.lock()
         defer { condition.unlock() }
-        while batches.isEmpty && !isFinished { condition.wait() }
-        guard batches.isEmpty else {
-            let batch = batches.removeFirst()
+        while ready == nil && !isFinished { condition.wait() }
+        if let batches = ready {
+            ready = nil
             condition.signal()
-            return batch
+            return batches
         }
         if let error { throw error }
         return nil

@@ -3,7 +3,7 @@ import Foundation
 /// Everything that must agree between two runs that fill the same cache.
 public struct CacheDescription: Codable, Sendable, Equatable {
     /// The newest version that this code writes and reads; it reads every older one.
-    public static let currentFormatVersion = 2
+    public static let currentFormatVersion = 3
 
     /// The model that was run.
     public struct Teacher: Codable, Sendable, Equatable {
@@ -41,6 +41,9 @@ public struct CacheDescription: Codable, Sendable, Equatable {
             self.logitSoftCap = logitSoftCap
         }
     }
+
+    /// Most caches that one can be made from.
+    public static let mostOrigins = 4096
 
     /// What turned text into ids.
     public struct Tokenizer: Codable, Sendable, Equatable {
@@ -115,9 +118,17 @@ public struct CacheDescription: Codable, Sendable, Equatable {
     public var shardPlan: [Int]
     /// Left out of the text where they are those of version 1, which stays what it was.
     private var extra: CacheSignals?
+    /// Left out of the text where it is LZ4, which versions 1 and 2 know alone.
+    private var packing: CacheCompression?
+    /// Left out where there are none.
+    private var madeFrom: [String]?
 
     /// The other signals of each row.
     public var signals: CacheSignals { extra ?? CacheSignals() }
+    /// What the shards are packed for.
+    public var compression: CacheCompression { packing ?? .lz4 }
+    /// Checksums of the manifests that this cache was made from by `retort cache`, not by an extraction.
+    public var origins: [String] { madeFrom ?? [] }
     /// Whether anything was stored that was made from logits.
     public var hasLogits: Bool {
         topK > 0 || signals.samples > 0 || signals.fullLogits != nil
@@ -127,9 +138,11 @@ public struct CacheDescription: Codable, Sendable, Equatable {
         case formatVersion, teacher, tokenizer, template, dataset, maxPromptLength, maxLength, topK
         case shardPlan
         case extra = "signals"
+        case packing = "compression"
+        case madeFrom = "origins"
     }
 
-    /// A description of these parts; its version is the oldest that has room for them.
+    /// A description of these parts, of the newest version.
     public init(
         teacher: Teacher,
         tokenizer: Tokenizer,
@@ -139,10 +152,14 @@ public struct CacheDescription: Codable, Sendable, Equatable {
         maxLength: Int,
         topK: Int,
         shardPlan: [Int],
-        signals: CacheSignals = CacheSignals()
+        signals: CacheSignals = CacheSignals(),
+        compression: CacheCompression = .lz4,
+        origins: [String] = []
     ) {
         extra = signals == CacheSignals() ? nil : signals
-        formatVersion = extra == nil && teacher.logitSoftCap == nil ? 1 : 2
+        packing = compression == .lz4 ? nil : compression
+        madeFrom = origins.isEmpty ? nil : origins
+        formatVersion = Self.currentFormatVersion
         self.teacher = teacher
         self.tokenizer = tokenizer
         self.template = template
@@ -158,6 +175,18 @@ public struct CacheDescription: Codable, Sendable, Equatable {
         CacheSignals.differences(flat, other.flat)
     }
 
+    /// The same as an older version of the format writes it; nil where that has no room for it.
+    func version(_ version: Int) -> CacheDescription? {
+        var older = self
+        older.formatVersion = version
+        return version < formatVersion && older.fault == nil ? older : nil
+    }
+
+    /// From which codecs arrays of a type take the one that packs them best.
+    func codecs(_ type: ElementType) -> [ChunkCodec] {
+        formatVersion < 3 ? [.original(type)] : ChunkCodec.candidates(compression, type)
+    }
+
     /// What is out of bounds in the parts that version 1 does not have; nil when nothing is.
     var fault: String? {
         if let fault = signals.fault { return fault }
@@ -166,6 +195,13 @@ public struct CacheDescription: Codable, Sendable, Equatable {
         }
         guard formatVersion > 1 || (extra == nil && teacher.logitSoftCap == nil) else {
             return "format version \(formatVersion) has no such signals"
+        }
+        guard formatVersion > 2 || (packing == nil && madeFrom == nil) else {
+            return "format version \(formatVersion) has no compression or origins"
+        }
+        let isHex = { (text: String) in text.count == 64 && text.allSatisfy(\.isHexDigit) }
+        guard formatVersion > 0, origins.count <= Self.mostOrigins, origins.allSatisfy(isHex) else {
+            return "formatVersion is \(formatVersion), or the origins are not SHA-256"
         }
         return nil
     }
@@ -191,6 +227,8 @@ public struct CacheDescription: Codable, Sendable, Equatable {
             "topK": "\(topK)",
             "shardPlan": "\(shardPlan)",
             "teacher.logitSoftCap": teacher.logitSoftCap.map { "\($0)" } ?? "none",
+            "compression": compression.rawValue,
+            "origins": origins.isEmpty ? "none" : origins.joined(separator: ", "),
         ]
         return own.merging(signals.flat) { mine, _ in mine }
     }

@@ -30,7 +30,7 @@ struct CacheJournals {
     mutating func update() throws {
         for name in Self.names(in: directory) {
             let url = directory.appendingPathComponent(name)
-            let descriptor = open(url.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+            let descriptor = open(url.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
             guard descriptor >= 0 else { throw CacheError.system(url.path, "open", code: errno) }
             defer { close(descriptor) }
             let size = try DurableFile.size(descriptor, path: url.path)

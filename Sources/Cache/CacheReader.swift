@@ -4,7 +4,7 @@ import Foundation
 ///
 /// Safe to use from several threads.
 public final class CacheReader: @unchecked Sendable {
-    // Unchecked: `open`, `hashed` and `teacherFile` are used under `lock` only.
+    // Unchecked: `open`, `compared` and `teacherFile` are used under `lock` only.
 
     /// What the cache consists of.
     public let manifest: CacheManifest
@@ -14,22 +14,26 @@ public final class CacheReader: @unchecked Sendable {
     public var shardCount: Int { manifest.shards.count }
 
     private let lock = NSLock()
-    /// The shards in use, least recently used first: few, since each holds unpacked chunks.
+    private let chunks: ChunkCache
+    /// The shards in use, least recently used first: few, since each has tables in memory.
     private var open: [(index: Int, reader: ShardReader)] = []
     private static let openShards = 32
-    /// Identity of every shard whose hash was compared.
-    private var hashed: [Int: String] = [:]
+    /// Identity of every shard that was compared with the manifest.
+    private var compared: [Int: String] = [:]
     private var teacherFile: (VerifiedFile, FileListing, TeacherFormat.Header)?
 
     /// Reads and checks the manifest; other files are checked when they are first used.
     ///
+    /// - Parameter chunkMemory: Bytes of unpacked chunks that are kept for the next record.
     /// - Throws: `CacheError.missing` when there is none, or the extraction is not finished.
-    public init(directory: URL) throws {
+    public init(directory: URL, chunkMemory: Int = 64 << 20) throws {
         self.directory = directory
+        chunks = ChunkCache(limit: chunkMemory)
         manifest = try CacheManifest.read(directory)
     }
 
-    /// Shard `i`: its SHA-256 is compared once in the life of this reader.
+    /// Shard `i`: its structure is compared with the manifest once in the life of this reader, its chunks
+    /// with their checksums whenever they are read.
     public func shard(_ i: Int) throws -> ShardReader {
         precondition(manifest.shards.indices.contains(i), "shard \(i) of \(shardCount)")
         lock.lock()
@@ -43,15 +47,15 @@ public final class CacheReader: @unchecked Sendable {
         let file = try VerifiedFile(
             directory.appendingPathComponent(CacheLayout.shardPath(i)),
             entry: entry.file,
-            known: hashed[i]
+            known: compared[i]
         )
         let reader = try ShardReader(
             file: file,
-            index: i,
             description: manifest.description,
-            entry: entry
+            entry: entry,
+            chunks: chunks
         )
-        hashed[i] = file.identity
+        compared[i] = file.identity
         if open.count >= Self.openShards { open.removeFirst() }
         open.append((i, reader))
         return reader
@@ -63,7 +67,7 @@ public final class CacheReader: @unchecked Sendable {
     /// The teacher's head: (V, D) row-major f32.
     public func teacherHead() throws -> (values: [Float], rows: Int, columns: Int) {
         let teacher = manifest.description.teacher
-        let array = try teacherArray(TeacherFormat.head, .f32, columns: teacher.hiddenSize)
+        let array = try teacherTable(TeacherFormat.head)
         guard array.layout.rows == teacher.vocabularySize else {
             throw CacheError.corrupt(teacherPath, "the head has \(array.layout.rows) rows")
         }
@@ -74,9 +78,8 @@ public final class CacheReader: @unchecked Sendable {
 
     /// The kept embedding rows: sorted ids, and (n, D) row-major f32.
     public func teacherEmbedding() throws -> (ids: [UInt32], values: [Float]) {
-        let width = manifest.description.teacher.hiddenSize
-        let ids: [UInt32] = try teacherArray(TeacherFormat.embeddingIDs, .u32).allIntegers()
-        let rows = try teacherArray(TeacherFormat.embeddingRows, .f32, columns: width)
+        let ids: [UInt32] = try teacherArray(TeacherFormat.embeddingIDs, [.u32]).allIntegers()
+        let rows = try teacherTable(TeacherFormat.embeddingRows)
         guard rows.layout.rows == ids.count, zip(ids, ids.dropFirst()).allSatisfy({ $0 < $1 })
         else {
             throw CacheError.corrupt(teacherPath, "embedding ids are not one for each row, sorted")
@@ -90,8 +93,9 @@ public final class CacheReader: @unchecked Sendable {
     /// The tokenizer's files by name; names are plain (no `/`, no leading dot).
     public func tokenizerFiles() throws -> [String: Data] {
         let names = try teacher().2.tokenizerFiles
-        let bytes: [UInt8] = try teacherArray(TeacherFormat.tokenizerBytes, .u8).allIntegers()
-        let offsets: [UInt64] = try teacherArray(TeacherFormat.tokenizerOffsets, .u64).allIntegers()
+        let bytes: [UInt8] = try teacherArray(TeacherFormat.tokenizerBytes, [.u8]).allIntegers()
+        let offsets: [UInt64] = try teacherArray(TeacherFormat.tokenizerOffsets, [.u64])
+            .allIntegers()
         guard offsets.count == names.count + 1, offsets.first == 0,
             offsets.last == UInt64(bytes.count),
             zip(offsets, offsets.dropFirst()).allSatisfy({ $0 <= $1 }),
@@ -106,13 +110,24 @@ public final class CacheReader: @unchecked Sendable {
 
     private var teacherPath: String { directory.appendingPathComponent(CacheLayout.teacher).path }
 
-    private func teacherArray(_ name: String, _ type: ElementType, columns: Int? = nil) throws
+    /// The head or the embedding: f32, or since version 3 a smaller type that holds them exactly.
+    private func teacherTable(_ name: String) throws -> ArrayReader {
+        let (version, width) = (
+            manifest.description.formatVersion, manifest.description.teacher.hiddenSize
+        )
+        let types: [ElementType] = version < 3 ? [.f32] : [.f32, .bf16, .f16]
+        return try teacherArray(name, types, columns: width)
+    }
+
+    private func teacherArray(_ name: String, _ types: [ElementType], columns: Int? = nil) throws
         -> ArrayReader
     {
         let (file, listing, _) = try teacher()
-        guard let layout = listing.arrays[name], layout.type == type, layout.columns == columns
+        guard let layout = listing.arrays[name], types.contains(layout.type),
+            layout.columns == columns
         else { throw CacheError.corrupt(teacherPath, "'\(name)' is missing, or of another shape") }
-        return ArrayReader(layout: layout, descriptor: file.descriptor, path: teacherPath)
+        // Read once, so nothing is kept.
+        return ArrayReader(layout: layout, file: file, cache: ChunkCache(limit: 0), ordinal: 0)
     }
 
     private func teacher() throws -> (VerifiedFile, FileListing, TeacherFormat.Header) {

@@ -95,7 +95,7 @@ public struct CacheVerifier: Sendable {
             )
             for chunk in array.chunks.indices {
                 do {
-                    _ = try reader.chunk(chunk)
+                    try reader.check(chunk: chunk)
                 } catch let error as CacheError where error.kind == .corrupt {
                     let first = chunk / array.chunksAcross * array.chunkRows
                     let rows = first..<min(array.rows, first + array.chunkRows)

@@ -7,7 +7,7 @@ import Foundation
 public final class CacheWriter {
     /// The cache's directory.
     public let directory: URL
-    /// What this cache is made from.
+    /// What this cache is made from, in the version of the format that it was begun in.
     public let description: CacheDescription
     /// Shards that are finished: entered in a journal and there.
     ///
@@ -48,7 +48,6 @@ public final class CacheWriter {
         claimTimeout: Int = 600
     ) throws {
         self.directory = directory
-        self.description = description
         self.plannedShards = plannedShards
         self.worker = worker
         claims = ShardClaims(cache: directory, timeout: claimTimeout, worker: worker)
@@ -80,6 +79,10 @@ public final class CacheWriter {
             first: .init(description: description),
             isShared: worker != nil
         )
+        let there = main.lines.first?.description
+        // One that an older version began goes on as it was begun.
+        self.description =
+            there.flatMap { description.version($0.formatVersion) == $0 ? $0 : nil } ?? description
         try settle(shardFolder)
         try takeUp()
     }
@@ -153,7 +156,7 @@ public final class CacheWriter {
 
     private func isWhole(_ entry: FileEntry, hashes: Bool) throws -> Bool {
         let path = directory.appendingPathComponent(entry.path).path
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard descriptor >= 0 else { return false }
         defer { close(descriptor) }
         guard try DurableFile.size(descriptor, path: path) == entry.bytes else { return false }

@@ -21,7 +21,7 @@ extension DurableFile {
             }
             try copy(source, to: temporary)
         }
-        let descriptor = open(temporary, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        let descriptor = open(temporary, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard descriptor >= 0 else { throw CacheError.system(source.path, "open", code: errno) }
         defer { close(descriptor) }
         try verify(descriptor, source.path)
@@ -33,7 +33,7 @@ extension DurableFile {
     }
 
     private static func copy(_ source: URL, to path: String) throws {
-        let from = open(source.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        let from = open(source.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard from >= 0 else { throw CacheError.system(source.path, "open", code: errno) }
         defer { close(from) }
         let size = try self.size(from, path: source.path)

@@ -129,7 +129,7 @@ enum DurableFile {
 
     /// The whole of a small file, refused when it is a link or larger than `limit` bytes.
     static func read(_ url: URL, limit: Int = 64 << 20) throws -> [UInt8] {
-        let descriptor = open(url.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        let descriptor = open(url.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard descriptor >= 0 else { throw CacheError.system(url.path, "open", code: errno) }
         defer { close(descriptor) }
         let size = try self.size(descriptor, path: url.path)

@@ -45,7 +45,7 @@ enum HDF5FileWriting {
             }
             for array in listing.arrays.values {
                 let reader = ArrayReader(layout: array, descriptor: descriptor, path: url.path)
-                for chunk in array.chunks.indices { _ = try reader.chunk(chunk) }
+                for chunk in array.chunks.indices { try reader.check(chunk: chunk) }
                 entry.arrays[array.name] = ArrayBytes(
                     raw: array.rawBytes,
                     stored: array.storedBytes

@@ -15,8 +15,8 @@ enum HDF5Library {
         // Its exit handler loops over errors of dead threads; we close everything ourselves.
         H5dont_atexit()
         guard H5open() >= 0, H5PLset_loading_state(0) >= 0 else { return false }
-        return rh5_register_filter(ChunkCodec.lz4.rawValue, "lz4 (retort)") >= 0
-            && rh5_register_filter(ChunkCodec.bitshuffle.rawValue, "bitshuffle (retort)") >= 0
+        return rh5_register_filter(ChunkCodec.Filter.lz4ID, "lz4 (retort)") >= 0
+            && rh5_register_filter(ChunkCodec.Filter.bitshuffleID, "bitshuffle (retort)") >= 0
     }()
 
     private static func call<T>(path: String, _ body: (Handles) throws -> T) throws -> T {
@@ -94,17 +94,18 @@ enum HDF5Library {
             chunk[0] = hsize_t(array.chunkRows)
             if let columns = array.chunkColumns { chunk[1] = hsize_t(columns) }
             try handles.check(H5Pset_chunk(list, Int32(chunk.count), chunk), "chunk shape")
-            let parameters = array.codec.parameters(elementSize: array.type.size)
-            try handles.check(
-                H5Pset_filter(
-                    list,
-                    array.codec.rawValue,
-                    UInt32(H5Z_FLAG_MANDATORY),
-                    parameters.count,
-                    parameters
-                ),
-                "filter"
-            )
+            for filter in array.codec.filters(elementSize: array.type.size) {
+                try handles.check(
+                    H5Pset_filter(
+                        list,
+                        filter.id,
+                        UInt32(H5Z_FLAG_MANDATORY),
+                        filter.parameters.count,
+                        filter.parameters
+                    ),
+                    "filter \(filter.id)"
+                )
+            }
         }
         let type = try handles.keep(array.type.handle(), H5Tclose)
         let dataset = try handles.keep(
@@ -482,20 +483,29 @@ private struct HDF5Walk {
     }
 
     private func codec(of list: hid_t, type: ElementType, name: String) throws -> ChunkCodec {
-        var flags: UInt32 = 0
-        var count = 8
-        var values = [UInt32](repeating: 0, count: 8)
-        var text = [CChar](repeating: 0, count: 1)
-        var configuration: UInt32 = 0
-        guard H5Pget_nfilters(list) == 1 else {
+        let count = H5Pget_nfilters(list)
+        guard (1...2).contains(count) else {
             throw handles.refuse("the filter pipeline of '\(name)'")
         }
-        let id = H5Pget_filter2(list, 0, &flags, &count, &values, 1, &text, &configuration)
-        guard let codec = ChunkCodec(rawValue: id) else {
-            throw handles.refuse("filter \(id) of '\(name)'")
+        let filters = (0..<UInt32(count)).map { index in
+            var (flags, parameters, configuration) = (UInt32(0), 8, UInt32(0))
+            var values = [UInt32](repeating: 0, count: parameters)
+            var text = [CChar](repeating: 0, count: 1)
+            let id = H5Pget_filter2(
+                list,
+                index,
+                &flags,
+                &parameters,
+                &values,
+                1,
+                &text,
+                &configuration
+            )
+            return ChunkCodec.Filter(id: id, parameters: Array(values.prefix(parameters)))
         }
-        guard codec == .lz4 || (count >= 3 && values[2] == UInt32(type.size)) else {
-            throw handles.refuse("the filter's parameters of '\(name)'")
+        guard let codec = ChunkCodec.named(by: filters, elementSize: type.size) else {
+            let ids = filters.map { "\($0.id)" }.joined(separator: ", ")
+            throw handles.refuse("the filters of '\(name)' (\(ids))")
         }
         return codec
     }
@@ -540,7 +550,7 @@ private struct HDF5Walk {
             let ordinal = place * hsize_t(across) + part
             guard ordinal < count,
                 result[Int(ordinal)] == nil, size > 0, size <= hsize_t(rawSize),
-                !isRaw || size == hsize_t(rawSize), mask <= 1,
+                !isRaw || size == hsize_t(rawSize), !isRaw || mask == array.codec.rawMask,
                 address <= haddr_t(fileBytes), size <= haddr_t(fileBytes) - address
             else {
                 throw CacheError.corrupt(

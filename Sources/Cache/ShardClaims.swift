@@ -157,7 +157,7 @@ struct ShardClaims {
 
     /// What a claim's file says, and its times; nil when it is not there.
     private func read(_ path: String) throws -> (ShardClaimOwner?, stat)? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         if descriptor < 0 && (errno == ENOENT || errno == ESTALE) { return nil }
         guard descriptor >= 0 else { throw CacheError.system(path, "open", code: errno) }
         defer { close(descriptor) }

@@ -1,8 +1,6 @@
 import CKernels
 
 /// The parts of a record that need more than rows of one array.
-///
-/// Called with the reader's lock held.
 extension ShardReader {
     /// Checks the shapes of arrays whose rows are not the shard's.
     static func checkSignals(

@@ -2,10 +2,8 @@ import Foundation
 
 /// One shard, open for reading.
 ///
-/// Safe to use from several threads; they take turns.
-public final class ShardReader: @unchecked Sendable {
-    // Unchecked: everything mutable (the readers' recent chunks) is used under `lock` only.
-
+/// Safe to use from several threads, which do not wait for each other.
+public final class ShardReader: Sendable {
     /// Examples in the shard.
     public let recordCount: Int
     /// Content keys, 32 hex digits each.
@@ -19,8 +17,6 @@ public final class ShardReader: @unchecked Sendable {
     /// Path of the file, for messages.
     public let path: String
 
-    private let file: VerifiedFile
-    private let lock = NSLock()
     let description: CacheDescription
     private let readers: [String: ArrayReader]
     private let textOffsets: [Int]
@@ -28,9 +24,15 @@ public final class ShardReader: @unchecked Sendable {
     private let rowOffsets: [Int]
     private let supervised: [UInt32]
 
-    /// Opens a shard: checks its hash, walks its structure, reads its small arrays.
-    init(file: VerifiedFile, index: Int, description: CacheDescription, entry: ShardEntry?) throws {
-        self.file = file
+    /// Opens a shard: walks its structure, reads its small arrays.
+    ///
+    /// - Parameter chunks: Where unpacked chunks are kept for the next record.
+    init(
+        file: VerifiedFile,
+        description: CacheDescription,
+        entry: ShardEntry?,
+        chunks: ChunkCache = ChunkCache(limit: 16 << 20)
+    ) throws {
         path = file.path
         self.description = description
         let path = file.path
@@ -46,15 +48,13 @@ public final class ShardReader: @unchecked Sendable {
         let textLimit = entry?.file.arrays[ShardFormat.textBytes]?.raw ?? (1 << 40)
         let listing = try file.list(limit: max(overflow ? Int.max : elements, textLimit, 4096))
         let header = try Self.header(listing.header, path: path)
-        guard header.kind == "shard", header.shard == index else {
-            throw CacheError.corrupt(
-                path,
-                "is \(header.kind) \(header.shard), not shard \(index)"
-            )
+        // Its number is the one it was made under, in this cache or in one that was merged into it.
+        guard header.kind == "shard" else {
+            throw CacheError.corrupt(path, "is \(header.kind), not a shard")
         }
         var readers: [String: ArrayReader] = [:]
         let arrays = ShardFormat.arrays(description)
-        for array in arrays {
+        for (ordinal, array) in arrays.enumerated() {
             guard let layout = listing.arrays[array.name], layout.type == array.type,
                 layout.columns == array.columns
             else {
@@ -62,9 +62,9 @@ public final class ShardReader: @unchecked Sendable {
             }
             readers[array.name] = ArrayReader(
                 layout: layout,
-                descriptor: file.descriptor,
-                path: path,
-                keep: 4
+                file: file,
+                cache: chunks,
+                ordinal: ordinal
             )
         }
         guard listing.arrays.count == arrays.count else {
@@ -144,8 +144,6 @@ public final class ShardReader: @unchecked Sendable {
     ) throws -> CacheRecord {
         precondition((0..<recordCount).contains(i), "record \(i) of \(recordCount)")
         try description.require(extra, path: path)
-        lock.lock()
-        defer { lock.unlock() }
         let stored = rowOffsets[i]..<rowOffsets[i + 1]
         let first = Int(supervised[2 * i])
         var record = CacheRecord(

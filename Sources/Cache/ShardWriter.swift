@@ -34,7 +34,8 @@ public final class ShardWriter {
                 array.name,
                 array.type,
                 columns: array.columns,
-                splitsRows: array.name == ShardFormat.fullLogProbs
+                splitsRows: array.name == ShardFormat.fullLogProbs,
+                candidates: writer.description.codecs(array.type)
             )
         }
         for name in [

@@ -90,17 +90,27 @@ enum TeacherFormat {
         else { throw refuse("embedding ids are not sorted, or beyond the vocabulary") }
         let names = tables.tokenizerFiles.keys.sorted()
         guard names.allSatisfy(isPlain) else { throw refuse("a tokenizer file's name is odd") }
-        func table(_ name: String, _ count: Int, _ rows: @escaping TeacherTables.Rows)
+        func table(_ name: String, _ count: Int, _ rows: @escaping TeacherTables.Rows) throws
             -> StoredArray
         {
-            .streamed(name, .f32, columns: width, rows: count) { range, target in
-                try rows(range, target.bindMemory(to: Float.self))
-            }
+            let table = TeacherTable(rows: rows, count: count, width: width)
+            // Older versions have f32 alone.
+            let type = description.formatVersion < 3 ? .f32 : try table.smallestExactType()
+            return try .streamed(
+                name,
+                type,
+                columns: width,
+                rows: count,
+                candidates: description.codecs(type)
+            ) { try table.write($0, as: type, to: $1) }
         }
-        var idArray = ArrayBuilder(embeddingIDs, .u32)
+        func builder(_ name: String, _ type: ElementType) -> ArrayBuilder {
+            ArrayBuilder(name, type, candidates: description.codecs(type))
+        }
+        var idArray = builder(embeddingIDs, .u32)
         idArray.append(ids)
-        var bytes = ArrayBuilder(tokenizerBytes, .u8)
-        var offsets = ArrayBuilder(tokenizerOffsets, .u64)
+        var bytes = builder(tokenizerBytes, .u8)
+        var offsets = builder(tokenizerOffsets, .u64)
         var end = 0
         offsets.append([UInt64(0)])
         for name in names {
@@ -119,8 +129,8 @@ enum TeacherFormat {
         let text = String(decoding: try canonicalJSON(header, lines: false), as: UTF8.self)
         return (
             [
-                table(Self.head, vocabulary, tables.head), idArray.finish(),
-                table(embeddingRows, ids.count, tables.embedding), bytes.finish(),
+                try table(Self.head, vocabulary, tables.head), idArray.finish(),
+                try table(embeddingRows, ids.count, tables.embedding), bytes.finish(),
                 offsets.finish(),
             ], text
         )

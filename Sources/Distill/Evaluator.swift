@@ -207,7 +207,7 @@ public final class Evaluator {
             logits: false
         )
         var left = options.limit ?? Int.max
-        let batches = stream.batches(epoch: 0)
+        let batches = try stream.batches(epoch: 0)
         while left > 0, let batch = try batches.next() {
             let records = Array(batch.records.prefix(left))
             left -= records.count

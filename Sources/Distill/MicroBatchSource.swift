@@ -26,7 +26,7 @@ final class MicroBatchSource {
     func next(_ count: Int) throws -> [MicroBatch] {
         try (0..<count).map { _ in
             let (epoch, index) = position.quotientAndRemainder(dividingBy: batchesPerEpoch)
-            let iterator = iterator ?? stream.batches(epoch: epoch, startingAt: index)
+            let iterator = try iterator ?? stream.batches(epoch: epoch, startingAt: index)
             self.iterator = iterator
             guard let batch = try iterator.next() else {
                 throw DistillError.noExamples(

@@ -31,7 +31,7 @@ struct DamageTests {
         #expect(try CacheVerifier().verify(scratch.url).isWhole)
     }
 
-    @Test("damage in a chunk is placed, and a reader refuses the shard")
+    @Test("damage in a chunk is placed, and a reader refuses the records that lie in it")
     func placed() throws {
         let scratch = try Scratch()
         try SampleCache().write(to: scratch.url)
@@ -47,10 +47,12 @@ struct DamageTests {
         #expect(problems.first?.file == "shards/00001.h5")
         #expect(problems.first?.dataset == ShardFormat.hidden)
         #expect(problems.first?.chunk == 0)
-        let error = try #require(throws: CacheError.self) {
-            try CacheReader(directory: scratch.url).shard(1)
-        }
+        let shard = try CacheReader(directory: scratch.url).shard(1)
+        let error = try #require(throws: CacheError.self) { try shard.record(0) }
         #expect(error.kind == .corrupt && error.path == url.path)
+        #expect(error.message == "chunk 0 of 'hidden/final' is damaged")
+        // What lies elsewhere is still good.
+        #expect(try shard.record(0, hidden: false).id == SampleCache().record(3).id)
     }
 
     @Test("with the file's hash not looked at, no damaged chunk gives values")
@@ -67,7 +69,6 @@ struct DamageTests {
         func readAll() throws -> [CacheRecord] {
             let reader = try ShardReader(
                 file: VerifiedFile(url, entry: nil),
-                index: 0,
                 description: sample.description,
                 entry: nil
             )
@@ -159,6 +160,7 @@ struct DamageTests {
         try bytes.write(to: scratch.url.appendingPathComponent("shards/00000.h5"))
         manifest.shards[0].file.bytes = bytes.count
         manifest.shards[0].file.sha256 = sha256(of: bytes)
+        manifest.shards[0].file.structureSHA256 = sha256(of: bytes)
         manifest.shards[0].file.dataRanges = []
         try Data(try manifest.encoded()).write(
             to: scratch.url.appendingPathComponent(CacheManifest.fileName)

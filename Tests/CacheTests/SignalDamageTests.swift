@@ -37,7 +37,12 @@ struct SignalDamageTests {
                 descriptor: file.descriptor,
                 path: file.path
             ).bytes(rows: 0..<layout.rows)
-            var builder = ArrayBuilder(array.name, array.type, columns: array.columns)
+            var builder = ArrayBuilder(
+                array.name,
+                array.type,
+                columns: array.columns,
+                candidates: [.original(array.type)]
+            )
             builder.append(bytes)
             let same = builder.finish()
             arrays.append(array.name == name ? make(same, bytes) : same)
@@ -54,7 +59,12 @@ struct SignalDamageTests {
     private func array<T: BitwiseCopyable>(_ like: StoredArray, _ type: ElementType, _ values: [T])
         -> StoredArray
     {
-        var builder = ArrayBuilder(like.name, type, columns: like.columns)
+        var builder = ArrayBuilder(
+            like.name,
+            type,
+            columns: like.columns,
+            candidates: [.original(type)]
+        )
         builder.append(values)
         return builder.finish()
     }
@@ -218,7 +228,7 @@ struct SignalDamageTests {
         }
         try expectRefusal(.corrupt) { $0.description.teacher.logitSoftCap = -1 }
         try expectRefusal(.corrupt) { $0.description.formatVersion = 1 }
-        try expectRefusal(.unsupported) { $0.description.formatVersion = 3 }
+        try expectRefusal(.unsupported) { $0.description.formatVersion = 4 }
     }
 
     @Test("every flipped bit of a shard with all signals is found")

@@ -13,7 +13,9 @@ struct StreamTests {
         epoch: Int = 0,
         from start: Int = 0,
         window: Int = 16,
-        size: CacheStream.BatchSize = .examples(4)
+        size: CacheStream.BatchSize = .examples(4),
+        rank: CacheStream.Rank = .init(),
+        reading: CacheStream.Reading = .init()
     ) throws -> [CacheBatch] {
         let stream = try CacheStream(
             reader: reader,
@@ -21,9 +23,10 @@ struct StreamTests {
             seed: seed,
             window: window,
             batch: size,
-            prefetch: 2
+            rank: rank,
+            reading: reading
         )
-        let iterator = stream.batches(epoch: epoch, startingAt: start)
+        let iterator = try stream.batches(epoch: epoch, startingAt: start)
         var result: [CacheBatch] = []
         while let batch = try iterator.next() { result.append(batch) }
         #expect(try stream.batchCount(epoch: epoch) == result.count + start)
@@ -77,9 +80,47 @@ struct StreamTests {
                 window: 16,
                 batch: size
             )
-            let iterator = stream.batches(epoch: 3, startingAt: start)
+            let iterator = try stream.batches(epoch: 3, startingAt: start)
             for batch in all.dropFirst(start) { #expect(try iterator.next() == batch) }
             #expect(try iterator.next() == nil)
+            // By the small state that a batch has, nothing before it is looked at.
+            guard start > 0, start <= all.count else { continue }
+            let later = stream.batches(from: all[start - 1].next)
+            for batch in all.dropFirst(start) { #expect(try later.next() == batch) }
+            #expect(try later.next() == nil)
+        }
+    }
+
+    @Test("neither memory nor threads change the sequence")
+    func reading() throws {
+        let scratch = try Scratch()
+        let reader = try makeReader(scratch)
+        let usual = try batches(reader, size: .tokens(60))
+        for (memory, threads) in [(1, 1), (4000, 3), (40_000, 2)] {
+            let reading = CacheStream.Reading(memory: memory, threads: threads)
+            #expect(try batches(reader, size: .tokens(60), reading: reading) == usual)
+        }
+    }
+
+    @Test("ranks take what one would take together, and as many steps each", arguments: [2, 3, 4])
+    func ranks(count: Int) throws {
+        let scratch = try Scratch()
+        let reader = try makeReader(scratch)
+        let whole = try batches(reader, size: .examples(2 * count))
+        for size in [CacheStream.BatchSize.examples(2), .tokens(50)] {
+            let parts = try (0..<count).map {
+                try batches(reader, size: size, rank: .init($0, of: count))
+            }
+            let steps = parts[0].count
+            #expect(steps > 0 && parts.allSatisfy { $0.count == steps })
+            let ids = parts.flatMap { $0 }.flatMap(\.records).map(\.id)
+            #expect(Set(ids).count == ids.count)
+            for step in 0..<steps {
+                #expect(Set(parts.map { $0[step].next.example }).count == 1)
+                guard case .examples = size else { continue }
+                let together = parts.flatMap { $0[step].records }
+                #expect(together == whole[step].records)
+            }
         }
     }
 
@@ -93,7 +134,7 @@ struct StreamTests {
                 split: "train",
                 seed: 1,
                 batch: .examples(1),
-                prefetch: 1
+                reading: .init(memory: 1, threads: 1)
             )
             #expect(try stream.batches(epoch: 0).next() != nil)
         }
@@ -118,7 +159,23 @@ struct StreamTests {
         #expect(places.map { "\($0.shard).\($0.ordinal)" } == Self.firstOrder)
     }
 
+    @Test("a window mixes shards, shards in use are few, and each example comes once")
+    func mixing() {
+        let sizes = (0..<40).map { 100 + $0 }
+        let order = CacheOrder(sizes: sizes, seed: 3, epoch: 2, window: 500)
+        var seen: Set<[Int]> = []
+        for window in 0..<order.windows {
+            let places = order.places(ofWindow: window)
+            for place in places { seen.insert([place.shard, place.ordinal]) }
+            let shards = Set(places.map(\.shard)).count
+            #expect(shards <= 2 * CacheOrder.shardsInUse)
+            if window < 3 { #expect(shards >= 8) }
+        }
+        #expect(seen.count == sizes.reduce(0, +) && order.count == seen.count)
+        #expect(seen.allSatisfy { $0[1] < sizes[$0[0]] })
+    }
+
     private static let firstOrder = [
-        "0.1", "0.0", "2.0", "0.2", "1.0", "2.3", "2.1", "2.2", "1.1",
+        "2.1", "2.0", "2.3", "2.2", "0.1", "0.0", "1.0", "1.1", "0.2",
     ]
 }
