@@ -1,4 +1,4 @@
-/// Bytes on their way to and from disk: bit shuffle, two-byte floats, checksums.
+/// Bytes on their way to and from disk: bit shuffle, two-byte floats.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -19,9 +19,6 @@ void ck_bit_unshuffle(const uint8_t *x, uint8_t *out, uint8_t *scratch, size_t n
 void ck_f32_to_f16(const float *x, uint16_t *out, size_t n);
 /// out (n) = x (n) IEEE half, exact.
 void ck_f16_to_f32(const uint16_t *x, float *out, size_t n);
-
-/// CRC-32C (Castagnoli, reflected, as in iSCSI) of x (n bytes), continuing from `seed` (0 to begin).
-uint32_t ck_crc32c(uint32_t seed, const uint8_t *x, size_t n);
 
 #ifdef __cplusplus
 }
