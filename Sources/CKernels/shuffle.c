@@ -1,6 +1,6 @@
 #include "ck_shuffle.h"
 
-#include "common.h"
+#include "shuffle.h"
 
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
 typedef uint64_t words2 __attribute__((vector_size(16)));
@@ -90,7 +90,7 @@ LANES(2)
 LANES(4)
 LANES(8)
 
-CK_CLONES void ck_bit_shuffle(
+CK_CLONES static void shuffle(
     const uint8_t *restrict x, uint8_t *restrict out, uint8_t *restrict scratch, size_t n,
     size_t size) {
     const uint8_t *lanes = scratch;
@@ -106,7 +106,7 @@ CK_CLONES void ck_bit_shuffle(
     for (size_t b = 0; b < size; b++) lane_to_planes(lanes + b * n, out + b * n, n);
 }
 
-CK_CLONES void ck_bit_unshuffle(
+CK_CLONES static void unshuffle(
     const uint8_t *restrict x, uint8_t *restrict out, uint8_t *restrict scratch, size_t n,
     size_t size) {
     uint8_t *lanes = size == 1 ? out : scratch;
@@ -120,6 +120,14 @@ CK_CLONES void ck_bit_unshuffle(
         for (size_t b = 0; b < size; b++)
             for (size_t i = 0; i < n; i++) out[i * size + b] = scratch[b * n + i];
     }
+}
+
+void ck_bit_shuffle(const uint8_t *x, uint8_t *out, uint8_t *scratch, size_t n, size_t size) {
+    if (!ck_bit_shuffle_gfni(x, out, n, size)) shuffle(x, out, scratch, n, size);
+}
+
+void ck_bit_unshuffle(const uint8_t *x, uint8_t *out, uint8_t *scratch, size_t n, size_t size) {
+    if (!ck_bit_unshuffle_gfni(x, out, n, size)) unshuffle(x, out, scratch, n, size);
 }
 
 CK_CLONES void ck_f32_to_f16(const float *restrict x, uint16_t *restrict out, size_t n) {

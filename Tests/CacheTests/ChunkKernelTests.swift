@@ -51,8 +51,8 @@ struct ChunkKernelTests {
         }
     }
 
-    @Test("bit unshuffle is exact at every plane length and writes nothing past its end")
-    func unshuffle() {
+    @Test("bit shuffle is exact both ways at every plane length and writes nothing past its end")
+    func bitShuffle() {
         for size in [1, 2, 4, 8, 3] {
             for plane in Array(0...70) + [127, 128, 129, 191, 192, 200, 512] {
                 let count = 8 * plane * size
@@ -70,6 +70,10 @@ struct ChunkKernelTests {
                 var scratch = [UInt8](repeating: 0, count: count + 1)
                 ck_bit_unshuffle(planes, &out, &scratch, 8 * plane, size)
                 #expect(out == expected, "planes of \(plane) bytes, elements of \(size)")
+                let guarded = planes + [UInt8](repeating: 0xA5, count: 64)
+                var back = [UInt8](repeating: 0xA5, count: count + 64)
+                ck_bit_shuffle(expected, &back, &scratch, 8 * plane, size)
+                #expect(back == guarded, "planes of \(plane) bytes, elements of \(size)")
             }
         }
     }
