@@ -81,6 +81,12 @@ public struct CacheDescription: Codable, Sendable, Equatable {
             self.examplesSHA256 = examplesSHA256
         }
 
+        /// `examplesSHA256` of these examples.
+        public static func fingerprint(of examples: [(id: String, split: String)]) -> String {
+            let lines = examples.map { "\($0.id) \($0.split)\n" }
+            return Cache.sha256(of: Data(lines.joined().utf8))
+        }
+
         /// Caches made before `examplesSHA256` do not have it.
         public init(from decoder: any Decoder) throws {
             let c = try decoder.container(keyedBy: CodingKeys.self)
@@ -171,8 +177,39 @@ public struct CacheDescription: Codable, Sendable, Equatable {
     }
 
     /// The settings in which `self` and `other` differ: `key: mine, not theirs`.
-    public func differences(from other: CacheDescription) -> [String] {
-        CacheSignals.differences(flat, other.flat)
+    ///
+    /// - Parameter ignored: Settings that may differ, or whole groups of them.
+    public func differences(from other: CacheDescription, ignoring ignored: [String] = [])
+        -> [String]
+    {
+        let mine = flat.filter { key, _ in
+            !ignored.contains { key == $0 || key.hasPrefix($0 + ".") }
+        }
+        return CacheSignals.differences(mine, other.flat)
+    }
+
+    /// The same teacher and settings over other examples, or stored in another way.
+    func derived(
+        dataset: Dataset? = nil,
+        topK: Int? = nil,
+        shardPlan: [Int],
+        signals: CacheSignals? = nil,
+        compression: CacheCompression? = nil,
+        origins: [String]
+    ) -> CacheDescription {
+        CacheDescription(
+            teacher: teacher,
+            tokenizer: tokenizer,
+            template: template,
+            dataset: dataset ?? self.dataset,
+            maxPromptLength: maxPromptLength,
+            maxLength: maxLength,
+            topK: topK ?? self.topK,
+            shardPlan: shardPlan,
+            signals: signals ?? self.signals,
+            compression: compression ?? self.compression,
+            origins: origins
+        )
     }
 
     /// The same as an older version of the format writes it; nil where that has no room for it.

@@ -26,6 +26,20 @@ public struct FileEntry: Codable, Sendable, Equatable {
     public var arrays: [String: ArrayBytes]
 }
 
+extension FileEntry {
+    /// A file that is not HDF5, of this content.
+    init(plain path: String, _ content: [UInt8]) {
+        self.init(
+            path: path,
+            bytes: content.count,
+            sha256: Cache.sha256(of: content),
+            structureSHA256: "",
+            dataRanges: [],
+            arrays: [:]
+        )
+    }
+}
+
 /// A finished shard.
 public struct ShardEntry: Codable, Sendable, Equatable {
     /// Number of the shard, from 0.
@@ -93,7 +107,8 @@ public struct CacheManifest: Codable, Sendable, Equatable {
                 path: url.path,
                 hasJournal ? "the extraction into this cache is not finished" : "there is no cache",
                 remedy: hasJournal
-                    ? "Run the same extraction again; it goes on where it stopped."
+                    ? "Run the same extraction again (it goes on where it stopped), or, where that is "
+                        + "offered, read what is finished."
                     : "Check the path, or run an extraction first."
             )
         }
@@ -126,6 +141,48 @@ public struct CacheManifest: Codable, Sendable, Equatable {
         return manifest
     }
 
+    /// What is finished of a cache that is still being made; its `checksum` is of this content.
+    ///
+    /// - Throws: `CacheError.missing` when there is nothing that can be read yet.
+    static func snapshot(_ directory: URL) throws -> CacheManifest {
+        var journals = CacheJournals(directory: directory)
+        try journals.update()
+        func there(_ entries: [FileEntry]) -> FileEntry? {
+            entries.last {
+                let path = directory.appendingPathComponent($0.path).path
+                let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+                guard descriptor >= 0 else { return false }
+                defer { close(descriptor) }
+                return (try? DurableFile.size(descriptor, path: path)) == $0.bytes
+            }
+        }
+        let shards = journals.shards.keys.sorted().compactMap { index in
+            let entries = journals.shards[index] ?? []
+            return there(entries.map(\.file)).flatMap { file in entries.last { $0.file == file } }
+        }
+        guard let description = journals.description, let teacher = there(journals.teachers),
+            !shards.isEmpty
+        else {
+            throw CacheError(
+                .missing,
+                path: directory.path,
+                "the extraction into this cache has not finished a shard and \(CacheLayout.teacher)",
+                remedy: "Wait for it, or run the same extraction again."
+            )
+        }
+        var manifest = CacheManifest(
+            checksum: "",
+            description: description,
+            counts: journals.counts ?? [:],
+            shards: shards,
+            teacher: teacher,
+            readme: FileEntry(plain: CacheLayout.readme, [])
+        )
+        try manifest.checkFiles(path: directory.path)
+        manifest.checksum = sha256(of: try canonicalJSON(manifest))
+        return manifest
+    }
+
     /// Names and numbers that must hold before any listed file is opened.
     private func check(path: String) throws {
         func refuse(_ what: String) -> CacheError { CacheError.corrupt(path, what) }
@@ -140,6 +197,12 @@ public struct CacheManifest: Codable, Sendable, Equatable {
         guard shards.count == description.shardPlan.count else {
             throw refuse("\(shards.count) shards, but a plan for \(description.shardPlan.count)")
         }
+        try checkFiles(path: path)
+    }
+
+    /// The same for what a journal says as well.
+    private func checkFiles(path: String) throws {
+        func refuse(_ what: String) -> CacheError { CacheError.corrupt(path, what) }
         guard teacher.path == CacheLayout.teacher, readme.path == CacheLayout.readme else {
             throw refuse("'\(teacher.path)' or '\(readme.path)' is not a name of the format")
         }

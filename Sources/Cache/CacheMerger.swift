@@ -23,11 +23,13 @@ public struct CacheMerger {
         let counts: [String: Int]?
         let shards: [Int: [ShardEntry]]
         let teachers: [FileEntry]
+        let isFinished: Bool
 
         init(_ directory: URL) throws {
             self.directory = directory
             let manifest = directory.appendingPathComponent(CacheManifest.fileName)
-            if FileManager.default.fileExists(atPath: manifest.path) {
+            isFinished = FileManager.default.fileExists(atPath: manifest.path)
+            if isFinished {
                 let manifest = try CacheManifest.read(directory)
                 description = manifest.description
                 counts = manifest.counts
@@ -83,6 +85,16 @@ public struct CacheMerger {
         }
     }
 
+    /// Whether these are finished caches of different examples, and not parts or copies of one.
+    ///
+    /// - Throws: `CacheError` when one of them is no cache.
+    public static func areWholeCaches(_ directories: [URL]) throws -> Bool {
+        let parts = try directories.map(Part.init)
+        guard let first = parts.first, parts.count > 1 else { return false }
+        return parts.allSatisfy(\.isFinished)
+            && parts.dropFirst().contains { $0.description != first.description }
+    }
+
     /// Links, or copies, what the output lacks; writes the manifest when that makes it complete.
     ///
     /// Each file is hashed before it gets its name. Running again goes on; a damaged file is
@@ -98,15 +110,7 @@ public struct CacheMerger {
     ) throws -> Outcome? {
         guard let description = parts.first?.description else { return nil }
         let planned = description.shardPlan.count
-        let there = (try? FileManager.default.contentsOfDirectory(atPath: output.path)) ?? []
-        guard CacheWriter.canTakeUp(there) else {
-            throw CacheError(
-                .mismatch,
-                path: output.path,
-                "the directory holds something that is not a cache",
-                remedy: "Choose another output."
-            )
-        }
+        try CacheWriter.requireFree(output)
         let writer = try CacheWriter(
             directory: output,
             description: description,

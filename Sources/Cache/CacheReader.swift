@@ -10,6 +10,8 @@ public final class CacheReader: @unchecked Sendable {
     public let manifest: CacheManifest
     /// The cache's directory.
     public let directory: URL
+    /// True when it is what is finished of a cache that is still being made.
+    public let isSnapshot: Bool
     /// Number of shards.
     public var shardCount: Int { manifest.shards.count }
 
@@ -24,12 +26,24 @@ public final class CacheReader: @unchecked Sendable {
 
     /// Reads and checks the manifest; other files are checked when they are first used.
     ///
-    /// - Parameter chunkMemory: Bytes of unpacked chunks that are kept for the next record.
+    /// - Parameters:
+    ///   - unfinished: Whether, of a cache that is still being made, the finished shards will do; what
+    ///     is finished later is not seen.
+    ///   - chunkMemory: Bytes of unpacked chunks that are kept for the next record.
     /// - Throws: `CacheError.missing` when there is none, or the extraction is not finished.
-    public init(directory: URL, chunkMemory: Int = 64 << 20) throws {
+    public init(directory: URL, unfinished: Bool = false, chunkMemory: Int = 64 << 20) throws {
         self.directory = directory
         chunks = ChunkCache(limit: chunkMemory)
-        manifest = try CacheManifest.read(directory)
+        let names = [CacheManifest.fileName, CacheJournal.fileName].map {
+            FileManager.default.fileExists(atPath: directory.appendingPathComponent($0).path)
+        }
+        isSnapshot = unfinished && names == [false, true]
+        manifest = try isSnapshot ? .snapshot(directory) : .read(directory)
+    }
+
+    /// What of it can be read, for a person: `3 of 7 shards`.
+    public var shardsInWords: String {
+        "\(shardCount) of \(manifest.description.shardPlan.count) shards"
     }
 
     /// Shard `i`: its structure is compared with the manifest once in the life of this reader, its chunks
@@ -45,7 +59,7 @@ public final class CacheReader: @unchecked Sendable {
         }
         let entry = manifest.shards[i]
         let file = try VerifiedFile(
-            directory.appendingPathComponent(CacheLayout.shardPath(i)),
+            directory.appendingPathComponent(CacheLayout.shardPath(entry.index)),
             entry: entry.file,
             known: compared[i]
         )
@@ -68,9 +82,6 @@ public final class CacheReader: @unchecked Sendable {
     public func teacherHead() throws -> (values: [Float], rows: Int, columns: Int) {
         let teacher = manifest.description.teacher
         let array = try teacherTable(TeacherFormat.head)
-        guard array.layout.rows == teacher.vocabularySize else {
-            throw CacheError.corrupt(teacherPath, "the head has \(array.layout.rows) rows")
-        }
         return (
             try array.floats(rows: 0..<array.layout.rows), array.layout.rows, teacher.hiddenSize
         )
@@ -78,13 +89,19 @@ public final class CacheReader: @unchecked Sendable {
 
     /// The kept embedding rows: sorted ids, and (n, D) row-major f32.
     public func teacherEmbedding() throws -> (ids: [UInt32], values: [Float]) {
+        let ids = try embeddingIDs()
+        return (ids, try teacherTable(TeacherFormat.embeddingRows).floats(rows: 0..<ids.count))
+    }
+
+    /// The ids whose embedding rows are kept, one for each row, sorted.
+    func embeddingIDs() throws -> [UInt32] {
         let ids: [UInt32] = try teacherArray(TeacherFormat.embeddingIDs, [.u32]).allIntegers()
         let rows = try teacherTable(TeacherFormat.embeddingRows)
         guard rows.layout.rows == ids.count, zip(ids, ids.dropFirst()).allSatisfy({ $0 < $1 })
         else {
             throw CacheError.corrupt(teacherPath, "embedding ids are not one for each row, sorted")
         }
-        return (ids, try rows.floats(rows: 0..<ids.count))
+        return ids
     }
 
     /// Factor of every logit.
@@ -111,12 +128,19 @@ public final class CacheReader: @unchecked Sendable {
     private var teacherPath: String { directory.appendingPathComponent(CacheLayout.teacher).path }
 
     /// The head or the embedding: f32, or since version 3 a smaller type that holds them exactly.
-    private func teacherTable(_ name: String) throws -> ArrayReader {
+    func teacherTable(_ name: String) throws -> ArrayReader {
         let (version, width) = (
             manifest.description.formatVersion, manifest.description.teacher.hiddenSize
         )
         let types: [ElementType] = version < 3 ? [.f32] : [.f32, .bf16, .f16]
-        return try teacherArray(name, types, columns: width)
+        let table = try teacherArray(name, types, columns: width)
+        guard
+            name != TeacherFormat.head
+                || table.layout.rows == manifest.description.teacher.vocabularySize
+        else {
+            throw CacheError.corrupt(teacherPath, "the head has \(table.layout.rows) rows")
+        }
+        return table
     }
 
     private func teacherArray(_ name: String, _ types: [ElementType], columns: Int? = nil) throws
@@ -126,8 +150,8 @@ public final class CacheReader: @unchecked Sendable {
         guard let layout = listing.arrays[name], types.contains(layout.type),
             layout.columns == columns
         else { throw CacheError.corrupt(teacherPath, "'\(name)' is missing, or of another shape") }
-        // Read once, so nothing is kept.
-        return ArrayReader(layout: layout, file: file, cache: ChunkCache(limit: 0), ordinal: 0)
+        let ordinal = TeacherFormat.names.firstIndex(of: name) ?? 0
+        return ArrayReader(layout: layout, file: file, cache: chunks, ordinal: ordinal)
     }
 
     private func teacher() throws -> (VerifiedFile, FileListing, TeacherFormat.Header) {

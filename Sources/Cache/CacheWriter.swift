@@ -93,6 +93,21 @@ public final class CacheWriter {
             || names.allSatisfy { $0 == CacheLayout.shards || $0 == ShardClaims.folder }
     }
 
+    /// Refuses a directory that holds something else than a cache.
+    ///
+    /// - Throws: `CacheError.mismatch`.
+    static func requireFree(_ output: URL) throws {
+        let there = (try? FileManager.default.contentsOfDirectory(atPath: output.path)) ?? []
+        guard canTakeUp(there) else {
+            throw CacheError(
+                .mismatch,
+                path: output.path,
+                "the directory holds something that is not a cache",
+                remedy: "Choose another output."
+            )
+        }
+    }
+
     /// What the journals say of shard `index`, whether its file is there or not.
     func entries(ofShard index: Int) -> [ShardEntry] { journals.shards[index] ?? [] }
 
@@ -287,14 +302,7 @@ public final class CacheWriter {
             CacheCard.text(description: description, entries: entries, counts: counts).utf8
         )
         try DurableFile.write(text, to: directory.appendingPathComponent(CacheLayout.readme))
-        let readme = FileEntry(
-            path: CacheLayout.readme,
-            bytes: text.count,
-            sha256: sha256(of: text),
-            structureSHA256: "",
-            dataRanges: [],
-            arrays: [:]
-        )
+        let readme = FileEntry(plain: CacheLayout.readme, text)
         let manifest = CacheManifest(
             checksum: "",
             description: description,

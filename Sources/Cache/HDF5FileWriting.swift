@@ -13,14 +13,7 @@ enum HDF5FileWriting {
         path: String
     ) throws -> FileEntry {
         let url = directory.appendingPathComponent(path)
-        var entry = FileEntry(
-            path: path,
-            bytes: 0,
-            sha256: "",
-            structureSHA256: "",
-            dataRanges: [],
-            arrays: [:]
-        )
+        var entry = FileEntry(plain: path, [])
         try DurableFile.make(url) { descriptor in
             entry.bytes = try HDF5Library.write(
                 arrays,

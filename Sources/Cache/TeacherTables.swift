@@ -60,6 +60,8 @@ enum TeacherFormat {
     static let tokenizerBytes = "tokenizer/bytes"
     static let tokenizerOffsets = "tokenizer/offsets"
 
+    static let names = [head, embeddingIDs, embeddingRows, tokenizerBytes, tokenizerOffsets]
+
     struct Header: Codable, Equatable {
         var format: Int
         var kind: String

@@ -51,7 +51,8 @@ extension DistillSettings {
         for (key, value) in [
             ("batch_examples", batchExamples), ("accumulate", accumulate),
             ("max_prompt_length", maxPromptLength), ("keep_checkpoints", keepCheckpoints),
-            ("head_memory_mib", headMemoryMiB),
+            ("head_memory_mib", headMemoryMiB), ("loader_memory_mib", loaderMemoryMiB),
+            ("shuffle_window", shuffleWindow),
         ] {
             try require(
                 (1...1_000_000).contains(value),
@@ -139,7 +140,7 @@ extension DistillSettings {
     func fingerprint(of model: any LanguageModel, tokenizer: Tokenizer) throws -> [String: String] {
         let free: Set<CodingKeys> = [
             .output, .cache, .student, .checkpointEvery, .keepCheckpoints, .evalEvery,
-            .heldOutSplit,
+            .heldOutSplit, .unfinishedCache, .loaderMemoryMiB,
         ]
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]

@@ -22,8 +22,14 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         case constant
     }
 
-    /// The directory of a finished cache.
+    /// The directory of a cache.
     public var cache: String
+    /// Whether the shards that are finished will do while an extraction still runs.
+    public var unfinishedCache = false
+    /// Bytes of examples read ahead, in MiB; changes neither order nor numbers.
+    public var loaderMemoryMiB = 512
+    /// Examples that are shuffled among each other.
+    public var shuffleWindow = 4096
     /// The run's directory: metrics, checkpoints, the student.
     public var output: String
     /// Where the student starts from.
@@ -92,6 +98,12 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         /// See `cache`.
         case schedule, clip, seed, compute, template, split
         /// See `cache`.
+        case unfinishedCache = "unfinished_cache"
+        /// See `cache`.
+        case loaderMemoryMiB = "loader_memory_mib"
+        /// See `cache`.
+        case shuffleWindow = "shuffle_window"
+        /// See `cache`.
         case kdRate = "kd_rate"
         /// See `cache`.
         case teacherTemperature = "teacher_temperature"
@@ -141,6 +153,9 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         func set<T: Decodable>(_ key: CodingKeys, _ value: inout T) throws {
             value = try c.decodeIfPresent(T.self, forKey: key) ?? value
         }
+        try set(.unfinishedCache, &unfinishedCache)
+        try set(.loaderMemoryMiB, &loaderMemoryMiB)
+        try set(.shuffleWindow, &shuffleWindow)
         try set(.criterion, &criterion)
         try set(.kdRate, &kdRate)
         try set(.temperature, &temperature)

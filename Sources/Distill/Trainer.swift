@@ -248,7 +248,9 @@ public final class Trainer {
             reader: reader,
             split: split,
             seed: settings.seed,
+            window: settings.shuffleWindow,
             batch: .examples(settings.batchExamples),
+            reading: .init(memory: settings.loaderMemoryMiB << 20),
             hidden: usesTeacher,
             logits: false
         )

@@ -75,6 +75,9 @@ extension ExtractSettings {
         if let word = try c.decodeIfPresent(String.self, forKey: .hiddenType) {
             hiddenType = try Self.choice(word, .hiddenType, c)
         }
+        if let word = try c.decodeIfPresent(String.self, forKey: .compression) {
+            compression = try Self.choice(word, .compression, c)
+        }
         if let word = try c.decodeIfPresent(String.self, forKey: .positions) {
             positions = try Self.choice(word, .positions, c)
         }

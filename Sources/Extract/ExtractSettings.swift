@@ -38,6 +38,8 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
     public var hiddenType: CacheSignals.HiddenType
     /// Which positions have rows.
     public var positions: CacheSignals.Positions
+    /// What the shards are packed for.
+    public var compression: CacheCompression
     /// f32 or bf16 matrix products.
     public var compute: ComputeType
     /// Tokens pushed through a layer before the next is loaded; nil takes a whole shard's.
@@ -55,7 +57,7 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
     public enum CodingKeys: String, CodingKey, CaseIterable {
         /// One for each setting.
         case teacher, adapter, data, output, template, splits, limit, compute, logits, samples,
-            positions
+            positions, compression
         /// See `ExtractSettings.memory` and `ExtractSettings.scratch`.
         case memory, scratch
         /// See `ExtractSettings.maxPromptLength`.
@@ -96,6 +98,7 @@ public struct ExtractSettings: Codable, Sendable, Equatable {
         hiddenLayers = []
         hiddenType = .bf16
         positions = .supervised
+        compression = .lz4
         compute = .f32
         shardMiB = 256
         claimTimeout = 600

@@ -27,17 +27,16 @@ extension Extraction {
             dataset: .init(
                 name: URL(fileURLWithPath: settings.data).lastPathComponent,
                 sha256: dataset.sha256,
-                examplesSHA256: sha256(
-                    of: Data(
-                        examples.map { "\($0.example.id) \($0.example.split)\n" }.joined().utf8
-                    )
+                examplesSHA256: CacheDescription.Dataset.fingerprint(
+                    of: examples.map { ($0.example.id, $0.example.split) }
                 )
             ),
             maxPromptLength: settings.maxPromptLength,
             maxLength: settings.maxLength,
             topK: settings.storedTopK,
             shardPlan: shardPlan,
-            signals: settings.signals
+            signals: settings.signals,
+            compression: settings.compression
         )
     }
 

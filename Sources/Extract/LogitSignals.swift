@@ -35,7 +35,7 @@ struct LogitSignals {
         k: Int,
         signals: CacheSignals,
         keys: [RowKey],
-        head: TeacherHead,
+        head: any LogitSource,
         full: (UnsafeBufferPointer<Float>) throws -> Void
     ) throws {
         self.k = k

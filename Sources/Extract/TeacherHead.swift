@@ -1,12 +1,27 @@
 import Models
 import Tensors
 
+/// What makes logits of hidden states.
+protocol LogitSource {
+    /// V.
+    var vocabularySize: Int { get }
+
+    /// Calls `body` with every run of rows of `hidden` (n, D) and their logits (rows, V) float32, which
+    /// last until it returns.
+    ///
+    /// - Throws: What `body` throws; `ModelError` when weights cannot be read.
+    func forEachLogits(
+        of hidden: Matrix,
+        _ body: (_ rows: Range<Int>, _ logits: Matrix) throws -> Void
+    ) throws
+}
+
 /// The teacher's head: makes logits of hidden states, some rows and some tokens at a time.
 ///
 /// It is cut into slices of the vocabulary, in memory all the time where there is room, else read
 /// whenever they are needed. Rows and slices are cut by the model's sizes alone, so the logits are the
 /// same bits either way.
-final class TeacherHead {
+final class TeacherHead: LogitSource {
     /// [V, D].
     let table: TeacherTable
     private let compute: ComputeType
@@ -58,10 +73,6 @@ final class TeacherHead {
         return PackedWeights(weight, compute: compute)
     }
 
-    /// Calls `body` with every run of rows of `hidden` (n, D) and their logits (rows, V) float32, which
-    /// last until it returns.
-    ///
-    /// - Throws: What `body` throws; `ModelError` when the weights cannot be read.
     func forEachLogits(
         of hidden: Matrix,
         _ body: (_ rows: Range<Int>, _ logits: Matrix) throws -> Void

@@ -6,8 +6,10 @@ import Foundation
 struct CacheCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cache",
-        abstract: "Look at a cache, check it, put it together.",
-        subcommands: [Inspect.self, Verify.self, Merge.self]
+        abstract: "Look at caches, check them, cut them, put them together.",
+        subcommands: [
+            Inspect.self, Verify.self, Repair.self, Merge.self, Subset.self, Recompress.self,
+        ]
     )
 
     /// What is in a cache.

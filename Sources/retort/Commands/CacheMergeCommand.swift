@@ -6,17 +6,19 @@ extension CacheCommand {
     /// One cache out of the parts that workers made.
     struct Merge: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Put a cache together from parts; exit 66 while something is missing.",
+            abstract: "Put caches, or the parts of one, together; exit 66 while a part is missing.",
             discussion: """
-                The parts are what workers with outputs of their own made (extract --worker I/N \
-                --only-dealt). Files are linked, or copied from other disks, and checked.
+                Parts of one extraction are what workers with outputs of their own made (extract --worker \
+                I/N --only-dealt). Finished caches of different data go together when teacher, tokenizer \
+                and settings are the same. Files are linked, or copied from other disks, and checked.
 
-                Example:
+                Examples:
                   retort cache merge part-0 part-1 part-2 runs/cache
+                  retort cache merge dolly alpaca runs/both
                 """
         )
 
-        @Argument(help: "The parts, and last the directory that gets everything.")
+        @Argument(help: "Caches or parts, and last the directory that gets everything.")
         var directories: [String]
 
         @Flag(name: .customLong("json"), help: "Print JSON.")
@@ -31,6 +33,16 @@ extension CacheCommand {
         func run() throws {
             let urls = directories.map { URL(fileURLWithPath: $0) }
             let output = directories[directories.count - 1]
+            if try CacheMerger.areWholeCaches(Array(urls.dropLast())) {
+                let union = try CacheUnion(Array(urls.dropLast()))
+                return try CacheMaking.run(
+                    "merge",
+                    unit: "shards",
+                    output: output,
+                    asJSON: isJSON,
+                    union.write
+                )
+            }
             let merger = try CacheMerger(parts: urls.dropLast(), output: urls[urls.count - 1])
             let progress = ProgressLine("merge", unit: "shards")
             defer { progress.finish() }

@@ -85,7 +85,16 @@ enum DistillStage {
     }
 
     private static func trainer(_ settings: DistillSettings) throws -> Trainer {
-        let reader = try CacheReader(directory: URL(fileURLWithPath: settings.cache))
+        let reader = try CacheReader(
+            directory: URL(fileURLWithPath: settings.cache),
+            unfinished: settings.unfinishedCache
+        )
+        if reader.isSnapshot {
+            Console.say(
+                "\(settings.cache): still being made; this run uses the \(reader.shardsInWords) that "
+                    + "are finished now"
+            )
+        }
         let (model, tokenizer) = try ModelLoading.load(settings.student.from)
         return try Trainer(
             settings: settings,
