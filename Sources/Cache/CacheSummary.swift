@@ -89,14 +89,15 @@ public struct CacheSummary: Codable, Sendable, Equatable {
         }
     }
 
-    /// A table for a terminal.
+    /// A table for a terminal; names are escaped, for they may be a stranger's.
     public var table: String {
-        var lines = ["teacher   \(teacher)"]
+        let safe = { DisplayText.escaped($0) }
+        var lines = ["teacher   \(safe(teacher))"]
         for split in splits.keys.sorted() {
-            lines.append("split     \(split): \(splits[split] ?? 0) examples")
+            lines.append("split     \(safe(split)): \(splits[split] ?? 0) examples")
         }
         for count in counts.keys.sorted() {
-            lines.append("count     \(count): \(counts[count] ?? 0)")
+            lines.append("count     \(safe(count)): \(counts[count] ?? 0)")
         }
         lines.append("tokens    \(tokens), rows for \(rows) \(positions) positions")
         lines.append(
@@ -113,7 +114,7 @@ public struct CacheSummary: Codable, Sendable, Equatable {
             for (name, raw, stored) in items {
                 lines.append(
                     row(
-                        name,
+                        safe(name),
                         "\(raw)",
                         "\(stored)",
                         decimal(Double(raw) / Double(max(1, stored))),

@@ -9,7 +9,8 @@ struct CommandLineTests {
         try withFolder { folder in
             for command in [
                 ["extract"], ["distill"], ["eval"], ["generate"], ["run"], ["cache", "inspect"],
-                ["cache", "verify"], ["model", "info"], ["model", "new"], ["model", "prune"],
+                ["cache", "verify"],
+                ["model", "info"], ["model", "new"], ["model", "prune"],
                 ["model", "logits"], ["tokenize"],
             ] {
                 let result = try RetortProcess.run(command + ["--help"], in: folder)

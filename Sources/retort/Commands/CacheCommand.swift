@@ -6,31 +6,11 @@ import Foundation
 struct CacheCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cache",
-        abstract: "Look at caches, check them, cut them, put them together.",
+        abstract: "Look at caches, check and compare them, cut them, put them together.",
         subcommands: [
             Inspect.self, Verify.self, Repair.self, Merge.self, Subset.self, Recompress.self,
         ]
     )
-
-    /// What is in a cache.
-    struct Inspect: ParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Show what a cache holds and what it costs.",
-            discussion: "Example:\n  retort cache inspect runs/quickstart/cache"
-        )
-
-        @Argument(help: "The cache directory.")
-        var cache: String
-
-        @Flag(name: .customLong("json"), help: "Print JSON.")
-        var isJSON = false
-
-        func run() throws {
-            let reader = try CacheReader(directory: URL(fileURLWithPath: cache))
-            let summary = CacheSummary(reader.manifest)
-            Console.print(isJSON ? try jsonText(summary) : summary.table)
-        }
-    }
 
     /// Whether a cache is whole.
     struct Verify: ParsableCommand {
@@ -50,7 +30,9 @@ struct CacheCommand: ParsableCommand {
             if isJSON {
                 Console.print(try jsonText(result))
             } else {
-                for problem in result.problems { Console.print("\(problem)") }
+                for problem in result.problems {
+                    Console.print(DisplayText.escaped("\(problem)"))
+                }
                 Console.print(
                     "\(result.filesChecked) files, \(ProgressLine.bytes(result.bytesChecked)): "
                         + (result.isWhole ? "whole" : "\(result.problems.count) problems")

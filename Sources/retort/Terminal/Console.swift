@@ -1,3 +1,4 @@
+import Cache
 import Foundation
 import Logging
 import Synchronization
@@ -24,8 +25,9 @@ enum Console {
         log.withLock { $0?.info("\(text)") }
     }
 
-    /// One line about what went wrong.
+    /// One line about what went wrong; names in it may be a stranger's, and are escaped.
     static func error(_ text: String) {
+        let text = DisplayText.escaped(text, keepsLines: true)
         write("error: \(text)\n", to: .standardError)
         log.withLock { $0?.error("\(text)") }
     }

@@ -1,0 +1,102 @@
+import Cache
+import Foundation
+import TestSupport
+import Testing
+
+@Suite("The cache's tools", .serialized)
+struct CacheToolsTests {
+    /// A cache of a tiny teacher in `folder`.
+    private func extract(_ name: String, in folder: URL, _ settings: String...) throws {
+        let teacher = folder.appendingPathComponent("teacher")
+        if !FileManager.default.fileExists(atPath: teacher.path) {
+            _ = try TinyTeacher.make(in: folder)
+            _ = try TinyTeacher.dataset(in: folder, count: 12)
+        }
+        let all =
+            [
+                "teacher=teacher", "data=data.jsonl", "output=\(name)", "max_length=96",
+                "max_prompt_length=48",
+            ] + settings
+        let result = try RetortProcess.run(
+            ["extract"] + all.flatMap { ["--set", $0] },
+            in: folder
+        )
+        #expect(result.code == 0, "\(result.errors)")
+    }
+
+    private func json(_ text: String) throws -> [String: Any] {
+        try #require(
+            JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any],
+            "\(text)"
+        )
+    }
+
+    @Test("inspect shows lengths and a decoded example, in words and as JSON")
+    func inspect() throws {
+        try withFolder { folder in
+            try extract("c", in: folder, "top_k=6")
+            let words = try RetortProcess.run(["cache", "inspect", "c"], in: folder)
+            #expect(words.code == 0, "\(words.errors)")
+            for part in [
+                "teacher   ", "tokens per example: median", "rows per example", "##",
+                "example   0 in shard 0", "prompt    What is the capital", "likely next", "%",
+            ] {
+                #expect(words.output.contains(part), "\(part)")
+            }
+            let number = try json(
+                try RetortProcess.run(
+                    ["cache", "inspect", "c", "--example", "7", "--top", "3", "--json"],
+                    in: folder
+                ).output
+            )
+            #expect(number["records"] as? Int == 12 && number["arrays"] != nil)
+            #expect((number["lengths"] as? [String: Any])?["tokens"] != nil)
+            let example = try #require(number["example"] as? [String: Any])
+            #expect(example["number"] as? Int == 7)
+            let positions = try #require(example["positions"] as? [[String: Any]])
+            let top = try #require(positions.first?["top"] as? [[String: Any]])
+            let shares = top.compactMap { $0["probability"] as? Double }
+            #expect(shares.count == 3 && shares == shares.sorted(by: >) && shares[0] <= 1)
+            #expect(top.allSatisfy { $0["text"] is String })
+            let id = try #require(example["id"] as? String)
+            let same = try json(
+                try RetortProcess.run(
+                    ["cache", "inspect", "c", "--example", id, "--top", "3", "--json"],
+                    in: folder
+                ).output
+            )
+            #expect((same["example"] as? NSDictionary) == (example as NSDictionary))
+            for (wanted, code) in [
+                ("12", Int32(66)), ("x", 64), (id.replacing(id.prefix(8), with: "00000000"), 66),
+            ] {
+                let result = try RetortProcess.run(
+                    ["cache", "inspect", "c", "--example", wanted, "--json"],
+                    in: folder
+                )
+                #expect(result.code == code && result.output.isEmpty, "\(result.errors)")
+            }
+        }
+    }
+
+    @Test("without a top-k inspect says how to get one; a damaged shard leaves the summary")
+    func withoutTopK() throws {
+        try withFolder { folder in
+            try extract("c", in: folder, "top_k=0")
+            let result = try RetortProcess.run(["cache", "inspect", "c"], in: folder)
+            #expect(result.code == 0 && result.output.contains("extract.top_k"), "\(result)")
+            let shard = folder.appendingPathComponent("c/shards/00000.h5")
+            var bytes = try Data(contentsOf: shard)
+            bytes[bytes.count / 2] ^= 1
+            try bytes.write(to: shard)
+            let damaged = try RetortProcess.run(["cache", "inspect", "c"], in: folder)
+            #expect(damaged.code == 65 && damaged.output.contains("teacher   "))
+            #expect(damaged.errors.contains("00000.h5"))
+            let manifest = try RetortProcess.run(
+                ["cache", "inspect", "c", "--manifest-only", "--json"],
+                in: folder
+            )
+            #expect(manifest.code == 0)
+            #expect(try json(manifest.output)["lengths"] == nil)
+        }
+    }
+}
