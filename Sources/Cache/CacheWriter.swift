@@ -298,19 +298,18 @@ public final class CacheWriter {
                 remedy: "Run the same extraction again."
             )
         }
-        let text = [UInt8](
-            CacheCard.text(description: description, entries: entries, counts: counts).utf8
-        )
-        try DurableFile.write(text, to: directory.appendingPathComponent(CacheLayout.readme))
-        let readme = FileEntry(plain: CacheLayout.readme, text)
-        let manifest = CacheManifest(
+        var manifest = CacheManifest(
             checksum: "",
             description: description,
             counts: counts,
             shards: entries,
             teacher: teacher,
-            readme: readme
+            readme: CacheCard.entry(of: [])
         )
+        let text =
+            CacheCard.kept(in: directory, of: manifest) ?? [UInt8](CacheCard(manifest).text.utf8)
+        manifest.readme = CacheCard.entry(of: text)
+        try DurableFile.write(text, to: directory.appendingPathComponent(CacheLayout.readme))
         try DurableFile.write(
             try manifest.encoded(),
             to: directory.appendingPathComponent(CacheManifest.fileName)

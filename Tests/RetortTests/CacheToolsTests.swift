@@ -99,4 +99,36 @@ struct CacheToolsTests {
             #expect(try json(manifest.output)["lengths"] == nil)
         }
     }
+
+    @Test("card prints, writes a file, or into the cache, which is whole afterwards")
+    func card() throws {
+        try withFolder { folder in
+            try extract("c", in: folder)
+            let words = ["--license", "CC-BY-4.0", "--language", "en", "--name", "T"]
+            let printed = try RetortProcess.run(["cache", "card", "c"] + words, in: folder)
+            #expect(printed.code == 0 && printed.output.hasPrefix("---\nlicense: cc-by-4.0\n"))
+            let file = ["cache", "card", "c", "--output", "card.md"] + words
+            #expect(try RetortProcess.run(file, in: folder).code == 0)
+            let url = folder.appendingPathComponent("card.md")
+            #expect(try Data(contentsOf: url) == Data(printed.output.utf8))
+            #expect(try RetortProcess.run(file, in: folder).code == 73)
+            #expect(try RetortProcess.run(file + ["--replace"], in: folder).code == 0)
+            let written = try RetortProcess.run(
+                ["cache", "card", "c", "--write"] + words,
+                in: folder
+            )
+            #expect(written.code == 0, "\(written.errors)")
+            let readme = folder.appendingPathComponent("c/README.md")
+            #expect(try Data(contentsOf: readme) == Data(printed.output.utf8))
+            #expect(try RetortProcess.run(["cache", "verify", "c"], in: folder).code == 0)
+            for arguments in [
+                ["--license", " "], ["--language", "English"], ["--write", "--output", "x"],
+                ["--output", "c/README.md", "--replace"],
+            ] {
+                let result = try RetortProcess.run(["cache", "card", "c"] + arguments, in: folder)
+                #expect(result.code == 64, "\(arguments): \(result)")
+            }
+            #expect(try RetortProcess.run(["cache", "card", "x"], in: folder).code == 66)
+        }
+    }
 }
