@@ -100,6 +100,59 @@ struct CacheToolsTests {
         }
     }
 
+    @Test("export writes chosen examples, goes on, and refuses what is in the way")
+    func export() throws {
+        try withFolder { folder in
+            try extract("c", in: folder, "top_k=3")
+            let command = ["cache", "export", "c", "out", "--format", "safetensors"]
+            let first = try RetortProcess.run(
+                command + ["--split", "held_out", "--with-teacher", "--json"],
+                in: folder
+            )
+            #expect(first.code == 0, "\(first.errors)")
+            #expect(try json(first.output)["examples"] as? Int == 2)
+            let out = folder.appendingPathComponent("out")
+            for name in ["index.jsonl", "teacher.safetensors", "tokenizer/tokenizer.json"] {
+                #expect(
+                    FileManager.default.fileExists(atPath: out.appendingPathComponent(name).path)
+                )
+            }
+            let other = try RetortProcess.run(command, in: folder)
+            #expect(other.code == 73 && other.errors.contains("other examples"))
+            let ids = try String(
+                contentsOf: out.appendingPathComponent("index.jsonl"),
+                encoding: .utf8
+            )
+            .split(separator: "\n").map { try json(String($0))["id"] as? String ?? "" }
+            try Data((ids[1] + "\n\n").utf8).write(to: folder.appendingPathComponent("ids"))
+            let one = try RetortProcess.run(
+                ["cache", "export", "c", "one", "--format", "npy", "--ids", "ids"],
+                in: folder
+            )
+            #expect(one.code == 0, "\(one.errors)")
+            let names = try FileManager.default.contentsOfDirectory(
+                atPath: folder.appendingPathComponent("one/examples").path
+            )
+            #expect(names == [ids[1]])
+            try Data("nothing\n".utf8).write(to: folder.appendingPathComponent("bad"))
+            for (arguments, code, words) in [
+                (["c", "x", "--format", "npy", "--ids", "bad"], Int32(65), "bad:1"),
+                (["c", "x", "--format", "npy", "--ids", "gone"], 66, "gone"),
+                (["c", "x", "--format", "npy", "--split", "no"], 66, "held_out, train"),
+                (["c", "x", "--format", "hdf"], 64, "format"),
+                (["c", "c/x", "--format", "npy"], 64, "inside the cache"),
+                (["c", "x", "--format", "npy", "--limit", "0"], 64, "--limit"),
+                (["d", "x", "--format", "npy"], 66, "no cache"),
+            ] {
+                let result = try RetortProcess.run(["cache", "export"] + arguments, in: folder)
+                #expect(result.code == code && result.errors.contains(words), "\(result)")
+            }
+            #expect(
+                !FileManager.default.fileExists(atPath: folder.appendingPathComponent("x").path)
+            )
+        }
+    }
+
     @Test("card prints, writes a file, or into the cache, which is whole afterwards")
     func card() throws {
         try withFolder { folder in
