@@ -153,6 +153,27 @@ struct CacheToolsTests {
         }
     }
 
+    @Test("diff exits 0 for equal caches and 1 for others, and says in what they differ")
+    func diff() throws {
+        try withFolder { folder in
+            try extract("a", in: folder, "top_k=3")
+            try extract("b", in: folder, "top_k=3")
+            try extract("d", in: folder, "top_k=4")
+            let equal = try RetortProcess.run(["cache", "diff", "a", "b"], in: folder)
+            #expect(equal.code == 0 && equal.output.contains("are equal"), "\(equal)")
+            let other = try RetortProcess.run(["cache", "diff", "a", "d", "--json"], in: folder)
+            #expect(other.code == 1 && !other.errors.contains("error"))
+            let result = try json(other.output)
+            #expect(result["areEqual"] as? Bool == false)
+            #expect((result["settings"] as? [String])?.contains("topK: 3 here, 4 there") == true)
+            let missing = try RetortProcess.run(["cache", "diff", "a", "x"], in: folder)
+            #expect(missing.code == 66)
+            let damaged = folder.appendingPathComponent("b/shards/00000.h5")
+            try Data("x".utf8).write(to: damaged)
+            #expect(try RetortProcess.run(["cache", "diff", "a", "b"], in: folder).code == 65)
+        }
+    }
+
     @Test("card prints, writes a file, or into the cache, which is whole afterwards")
     func card() throws {
         try withFolder { folder in

@@ -9,7 +9,7 @@ struct CommandLineTests {
         try withFolder { folder in
             for command in [
                 ["extract"], ["distill"], ["eval"], ["generate"], ["run"], ["cache", "inspect"],
-                ["cache", "verify"], ["cache", "export"], ["cache", "card"],
+                ["cache", "verify"], ["cache", "export"], ["cache", "diff"], ["cache", "card"],
                 ["model", "info"], ["model", "new"], ["model", "prune"],
                 ["model", "logits"], ["tokenize"],
             ] {
