@@ -43,7 +43,8 @@ def hidden(shard, name, rows):
         return values
     group = np.arange(rows.start, rows.stop) // SCALE_ROWS
     scale = shard[f"{name}_channel_scale"][...][group]
-    return values.astype(np.float32) * scale * shard[f"{name}_row_scale"][rows][:, None]
+    # In this order: the product of the scales is rounded first.
+    return values.astype(np.float32) * (scale * shard[f"{name}_row_scale"][rows][:, None])
 
 
 def expected(shard, i):

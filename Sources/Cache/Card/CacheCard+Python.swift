@@ -19,13 +19,13 @@ extension CacheCard {
             "                bytes(shard[\"text/bytes\"][a:b]).decode() for a, b in zip(cuts, cuts[1:]))",
             "            first, end = shard[\"token_offsets\"][i : i + 2]",
             "            tokens = shard[\"token_ids\"][first:end]",
-            "            rows = slice(*shard[\"row_offsets\"][i : i + 2])",
+            "            rows = slice(*shard[\"row_offsets\"][i : i + 2].tolist())",
         ]
         if signals.positions == .all {
             lines.append("            positions = np.arange(len(tokens))  # of the rows")
         } else {
             lines += [
-                "            positions = np.arange(*shard[\"supervised\"][i])  # of the rows",
+                "            positions = np.arange(*shard[\"supervised\"][i].tolist())  # of the rows",
                 "            labels = tokens[positions + 1]  # the tokens that come next",
             ]
         }
@@ -34,8 +34,8 @@ extension CacheCard {
                 "            number = np.arange(rows.start, rows.stop)",
                 "            scale = shard[\"hidden/final_channel_scale\"][:]"
                     + "[number // \(CacheSignals.rowsOfAScale)]",
-                "            hidden = (shard[\"hidden/final\"][rows].astype(np.float32) * scale",
-                "                      * shard[\"hidden/final_row_scale\"][rows][:, None])",
+                "            scale = scale * shard[\"hidden/final_row_scale\"][rows][:, None]",
+                "            hidden = shard[\"hidden/final\"][rows] * scale  # (rows, width)",
             ]
         } else {
             lines.append("            hidden = shard[\"hidden/final\"][rows]  # (rows, width)")

@@ -56,7 +56,10 @@ extension CacheExporter {
         let all = inSplit ?? manifest.shards.reduce(0) { $0 + $1.records }
         let total = min(all, options.limit ?? Int.max, options.ids.map { Set($0).count } ?? Int.max)
         var seen: Set<String> = []
-        return try walk { shard, number in
+        var batch = ExportBatch(in: output.appendingPathComponent(Self.examplesName))
+        // What is whole is kept, whatever ends the walk.
+        defer { try? batch.commit() }
+        let isDone = try walk { shard, number in
             if shouldStop() { return false }
             let id = shard.ids[number]
             guard seen.insert(id).inserted else {
@@ -64,13 +67,16 @@ extension CacheExporter {
             }
             let url = output.appendingPathComponent(file(of: id))
             if !FileManager.default.fileExists(atPath: url.path) {
-                written.bytes += try write(try record(number, of: shard), to: url)
+                written.bytes += try add(try record(number, of: shard), to: &batch, as: url)
                 written.written += 1
             }
             written.examples += 1
+            if batch.isFull { try batch.commit() }
             progress(written.examples, total)
             return true
         }
+        try batch.commit()
+        return isDone
     }
 
     private func record(_ number: Int, of shard: ShardReader) throws -> CacheRecord {
@@ -86,7 +92,11 @@ extension CacheExporter {
         )
     }
 
-    private func write(_ record: CacheRecord, to url: URL) throws -> Int {
+    private func add(
+        _ record: CacheRecord,
+        to batch: inout ExportBatch,
+        as url: URL
+    ) throws -> Int {
         let description = reader.manifest.description
         let tensors = record.exportTensors(description)
         let metadata = [
@@ -97,8 +107,15 @@ extension CacheExporter {
         ]
         switch options.format {
         case .safetensors:
-            return try SafetensorsExport.write(tensors, metadata: metadata, to: url)
-        case .npy: return try NumpyExport.write(tensors, metadata: metadata, to: url)
+            return try batch.add(
+                url,
+                fill: try SafetensorsExport.fill(tensors, metadata: metadata, path: url.path)
+            )
+        case .npy:
+            return try batch.add(
+                url,
+                files: try NumpyExport.files(tensors, metadata: metadata, url: url)
+            )
         }
     }
 
@@ -114,7 +131,7 @@ extension CacheExporter {
                 "made_by": "retort cache export",
             ]
             if let cap = teacher.logitSoftCap { metadata["logit_soft_cap"] = "\(cap)" }
-            written.bytes += try SafetensorsExport.write(
+            let fill = try SafetensorsExport.fill(
                 [
                     ExportTensor(
                         TeacherFormat.head,
@@ -131,8 +148,13 @@ extension CacheExporter {
                     ),
                 ],
                 metadata: metadata,
-                to: url
+                path: url.path
             )
+            try DurableFile.make(url) { descriptor in
+                let size = try fill(descriptor)
+                written.bytes += size
+                return size
+            }
         }
         let folder = output.appendingPathComponent("tokenizer")
         try ExportFolder.make(folder)

@@ -8,27 +8,29 @@ enum SafetensorsExport {
     /// The longest header that the package reads.
     private static let headerLimit = 100_000_000
 
-    static func write(
+    /// What writes the file `path` of these tensors.
+    ///
+    /// - Throws: `CacheError`: `unsupported` when the texts are too long for a header.
+    static func fill(
         _ tensors: [ExportTensor],
         metadata: [String: String],
-        to url: URL
-    ) throws -> Int {
+        path: String
+    ) throws -> ExportBatch.Fill {
         let ordered = tensors.enumerated().sorted {
             (-$0.element.element.size, $0.offset) < (-$1.element.element.size, $1.offset)
         }.map(\.element)
-        let head = try header(ordered, metadata: metadata, path: url.path)
+        let head = try header(ordered, metadata: metadata, path: path)
         let size = ordered.reduce(head.count) { $0 + $1.count * $1.element.size }
-        try DurableFile.make(url) { descriptor in
-            try DurableFile.reserve(size, descriptor, path: url.path, needed: size)
-            try DurableFile.writeAll(head, to: descriptor, path: url.path)
+        return { descriptor in
+            try DurableFile.reserve(size, descriptor, path: path, needed: size)
+            try DurableFile.writeAll(head, to: descriptor, path: path)
             for tensor in ordered {
                 try tensor.forEachPiece(as: tensor.element) {
-                    try DurableFile.writeAll([UInt8]($0), to: descriptor, path: url.path)
+                    try DurableFile.writeAll([UInt8]($0), to: descriptor, path: path)
                 }
             }
             return size
         }
-        return size
     }
 
     private struct Entry: Encodable {
@@ -95,49 +97,41 @@ enum NumpyExport {
         var arrays: [String: Entry]
     }
 
-    /// Writes the directory `url`; it gets its name when all in it is on the disk.
-    static func write(
+    /// What writes each file of the directory `url`.
+    static func files(
         _ tensors: [ExportTensor],
         metadata: [String: String],
-        to url: URL
-    ) throws -> Int {
-        let temporary = DurableFile.temporaryName(for: url)
-        try ExportFolder.make(temporary)
-        do {
-            var total = 0
-            var entries: [String: Entry] = [:]
-            for tensor in tensors {
-                let file = tensor.name.replacing("/", with: ".") + ".npy"
-                total += try write(tensor, to: temporary.appendingPathComponent(file))
-                let type = tensor.element.numpy
-                entries[tensor.name] = Entry(file: file, dtype: type, shape: tensor.shape)
-            }
-            let json = try canonicalJSON(Example(metadata: metadata, arrays: entries))
-            try DurableFile.write(json, to: temporary.appendingPathComponent(jsonName))
-            guard rename(temporary.path, url.path) == 0 else {
-                throw CacheError.system(url.path, "rename", code: errno)
-            }
-            try DurableFile.flush(directory: url.deletingLastPathComponent())
-            return total + json.count
-        } catch {
-            try? FileManager.default.removeItem(at: temporary)
-            throw error
+        url: URL
+    ) throws -> [(name: String, fill: ExportBatch.Fill)] {
+        var files: [(name: String, fill: ExportBatch.Fill)] = []
+        var entries: [String: Entry] = [:]
+        for tensor in tensors {
+            let name = tensor.name.replacing("/", with: ".") + ".npy"
+            files.append((name, fill(tensor, path: url.appendingPathComponent(name).path)))
+            let type = tensor.element.numpy
+            entries[tensor.name] = Entry(file: name, dtype: type, shape: tensor.shape)
         }
+        let json = try canonicalJSON(Example(metadata: metadata, arrays: entries))
+        let path = url.appendingPathComponent(jsonName).path
+        let fill: ExportBatch.Fill = { descriptor in
+            try DurableFile.writeAll(json, to: descriptor, path: path)
+            return json.count
+        }
+        return files + [(jsonName, fill)]
     }
 
-    private static func write(_ tensor: ExportTensor, to url: URL) throws -> Int {
+    private static func fill(_ tensor: ExportTensor, path: String) -> ExportBatch.Fill {
         let element: ExportTensor.Element = tensor.element == .bf16 ? .f32 : tensor.element
         let head = header(tensor)
         let size = head.count + tensor.count * element.size
-        try DurableFile.make(url) { descriptor in
-            try DurableFile.reserve(size, descriptor, path: url.path, needed: size)
-            try DurableFile.writeAll(head, to: descriptor, path: url.path)
+        return { descriptor in
+            try DurableFile.reserve(size, descriptor, path: path, needed: size)
+            try DurableFile.writeAll(head, to: descriptor, path: path)
             try tensor.forEachPiece(as: element) {
-                try DurableFile.writeAll([UInt8]($0), to: descriptor, path: url.path)
+                try DurableFile.writeAll([UInt8]($0), to: descriptor, path: path)
             }
             return size
         }
-        return size
     }
 
     /// Version 1.0 of NumPy's format, padded so that the elements begin at a multiple of 64.
