@@ -133,7 +133,7 @@ public struct CacheDescription: Codable, Sendable, Equatable {
     public var signals: CacheSignals { extra ?? CacheSignals() }
     /// What the shards are packed for.
     public var compression: CacheCompression { packing ?? .lz4 }
-    /// Checksums of the manifests that this cache was made from by `retort cache`, not by an extraction.
+    /// `contentSHA256` of the caches that this one was made from by `retort cache`, not by an extraction.
     public var origins: [String] { madeFrom ?? [] }
     /// Whether anything was stored that was made from logits.
     public var hasLogits: Bool {

@@ -6,7 +6,7 @@ extension CacheManifest {
     public func contentSHA256() throws -> String {
         var copy = self
         copy.checksum = ""
-        copy.readme = CacheCard.entry(of: [])
+        copy.readme = FileEntry(plain: CacheLayout.readme, [])
         return sha256(of: try canonicalJSON(copy))
     }
 }

@@ -10,6 +10,8 @@ public final class CacheReader: @unchecked Sendable {
     public let manifest: CacheManifest
     /// The cache's directory.
     public let directory: URL
+    /// SHA-256 of what the manifest says, but for README.md: equal for caches of the same content.
+    public let contentSHA256: String
     /// True when it is what is finished of a cache that is still being made.
     public let isSnapshot: Bool
     /// Number of shards.
@@ -39,6 +41,7 @@ public final class CacheReader: @unchecked Sendable {
         }
         isSnapshot = unfinished && names == [false, true]
         manifest = try isSnapshot ? .snapshot(directory) : .read(directory)
+        contentSHA256 = try manifest.contentSHA256()
     }
 
     /// What of it can be read, for a person: `3 of 7 shards`.

@@ -84,7 +84,7 @@ public final class CacheRewriter {
             shardPlan: try Self.plan(all, reader, topK: topK, signals: signals),
             signals: signals,
             compression: storage.compression,
-            origins: [reader.manifest.checksum]
+            origins: [reader.contentSHA256]
         )
     }
 

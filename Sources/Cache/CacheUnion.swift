@@ -55,7 +55,7 @@ public struct CacheUnion {
                 examplesSHA256: CacheDescription.Dataset.fingerprint(of: examples)
             ),
             shardPlan: readers.flatMap { $0.manifest.shards.map(\.records) },
-            origins: readers.map(\.manifest.checksum)
+            origins: readers.map(\.contentSHA256)
         )
     }
 

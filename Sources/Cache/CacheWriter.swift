@@ -304,11 +304,11 @@ public final class CacheWriter {
             counts: counts,
             shards: entries,
             teacher: teacher,
-            readme: CacheCard.entry(of: [])
+            readme: FileEntry(plain: CacheLayout.readme, [])
         )
         let text =
             CacheCard.kept(in: directory, of: manifest) ?? [UInt8](CacheCard(manifest).text.utf8)
-        manifest.readme = CacheCard.entry(of: text)
+        manifest.readme = FileEntry(plain: CacheLayout.readme, text)
         try DurableFile.write(text, to: directory.appendingPathComponent(CacheLayout.readme))
         try DurableFile.write(
             try manifest.encoded(),

@@ -171,7 +171,7 @@ public final class Trainer {
             skippedInARow: 0,
             skipped: 0,
             settings: fingerprint,
-            cache: reader.manifest.checksum,
+            cache: reader.contentSHA256,
             files: [:]
         )
         guard let found = try TrainingCheckpoint.newest(in: checkpoints) else { return fresh }
@@ -190,7 +190,7 @@ public final class Trainer {
             let (mine, theirs) = (fingerprint[key], settings[key])
             return mine == theirs ? nil : "\(key): \(mine ?? "-") here, \(theirs ?? "-") there"
         }
-        if cache != reader.manifest.checksum { differences.append("cache: another content") }
+        if cache != reader.contentSHA256 { differences.append("cache: another content") }
         guard differences.isEmpty else {
             throw DistillError.differentRun(path: place.path, differences: differences)
         }

@@ -179,7 +179,7 @@ enum EvalStage {
         _ models: [(name: String, path: String)],
         _ settings: EvalSettings
     ) throws -> [String: String] {
-        var inputs = ["cache": reader.manifest.checksum, "settings": try jsonText(settings)]
+        var inputs = ["cache": reader.contentSHA256, "settings": try jsonText(settings)]
         for (name, path) in models {
             let url = URL(fileURLWithPath: path)
             inputs["model \(name)"] = try weightsFingerprint(url)

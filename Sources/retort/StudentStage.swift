@@ -61,7 +61,7 @@ enum StudentStage {
         let reader = try CacheReader(directory: URL(fileURLWithPath: pipeline.extract.output))
         switch pipeline.student {
         case .new(let shape):
-            return Recipe(new: shape, source: reader.manifest.checksum)
+            return Recipe(new: shape, source: reader.contentSHA256)
         case .prune(let layers):
             return Recipe(
                 pruneLayers: layers,

@@ -14,7 +14,7 @@ extension CacheCard {
         defer { lock.release() }
         var manifest = try CacheManifest.read(directory)
         let bytes = [UInt8](CacheCard(manifest, words).text.utf8)
-        manifest.readme = entry(of: bytes)
+        manifest.readme = FileEntry(plain: CacheLayout.readme, bytes)
         let readme = directory.appendingPathComponent(CacheLayout.readme)
         for file in [CacheLayout.readme, CacheManifest.fileName] {
             try DurableFile.removeLeftovers(in: directory, of: file + ".")
@@ -40,7 +40,8 @@ extension CacheCard {
         let url = directory.appendingPathComponent(CacheLayout.readme)
         guard let there = try? CacheManifest.read(directory),
             (try? there.contentSHA256()) == (try? manifest.contentSHA256()),
-            let bytes = try? DurableFile.read(url), entry(of: bytes) == there.readme
+            let bytes = try? DurableFile.read(url),
+            FileEntry(plain: CacheLayout.readme, bytes) == there.readme
         else { return nil }
         return bytes
     }

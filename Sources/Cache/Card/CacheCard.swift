@@ -43,18 +43,6 @@ public struct CacheCard: Sendable {
         ([frontMatter, "# \(Markdown.text(title))"] + sections).joined(separator: "\n\n") + "\n"
     }
 
-    /// The entry in the manifest of a README.md of these bytes.
-    static func entry(of bytes: [UInt8]) -> FileEntry {
-        FileEntry(
-            path: CacheLayout.readme,
-            bytes: bytes.count,
-            sha256: sha256(of: bytes),
-            structureSHA256: "",
-            dataRanges: [],
-            arrays: [:]
-        )
-    }
-
     private var title: String {
         let name = words.name ?? ""
         let description = manifest.description
