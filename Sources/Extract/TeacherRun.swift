@@ -13,10 +13,13 @@ package struct TeacherRun {
     /// Makes the final hidden states of all tokens, group by group, and hands them out; weights are read
     /// anew, with what memory the machine can give.
     ///
-    /// - Throws: `ModelError`, `ExtractError`.
+    /// - Parameter layerDone: Called after each group and layer, one call at a time but from several
+    ///   threads; throws to stop.
+    /// - Throws: `ModelError`, `ExtractError`, and what `layerDone` throws.
     package func finalStates(
         of checkpoint: Checkpoint,
         compute: ComputeType,
+        layerDone: () throws -> Void = {},
         _ body: (Matrix) -> Void
     ) throws {
         let groups = ExtractionPlan.groups(of: 0..<examples.count, examples)
@@ -43,6 +46,7 @@ package struct TeacherRun {
             scratch: "."
         )
         try teacher.run(examples, groups: groups) { _, _, _ in
+            try layerDone()
         } finish: { _, states in
             body(states.final)
         }

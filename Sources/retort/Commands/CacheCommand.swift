@@ -9,7 +9,7 @@ struct CacheCommand: ParsableCommand {
         abstract: "Look at caches, check and compare them, cut them, put them together.",
         subcommands: [
             Inspect.self, Verify.self, Repair.self, Merge.self, Subset.self, Recompress.self,
-            Card.self, Diff.self, Export.self,
+            Fidelity.self, Card.self, Diff.self, Export.self,
         ]
     )
 

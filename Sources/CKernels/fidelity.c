@@ -1,0 +1,131 @@
+#include "include/ck_fidelity.h"
+#include "vector.h"
+
+/// Sums are made in float over blocks of this size and added in double.
+enum { BLOCK = 1024 };
+
+CK_INLINE float top_of(const float *x, size_t n) {
+    float lanes[64];
+    size_t at = 0;
+    for (int j = 0; j < 64; j++) lanes[j] = x[0];
+    for (; at + 64 <= n; at += 64)
+        for (int j = 0; j < 64; j++) lanes[j] = x[at + j] > lanes[j] ? x[at + j] : lanes[j];
+    float top = lanes[0];
+    for (int j = 1; j < 64; j++) top = lanes[j] > top ? lanes[j] : top;
+    for (; at < n; at++) top = x[at] > top ? x[at] : top;
+    return top;
+}
+
+CK_CLONES double ck_log_partition(const float *x, size_t n, float scale) {
+    float top = top_of(x, n);
+    double total = 0;
+    for (size_t at = 0; at < n; at += BLOCK) {
+#pragma clang fp reassociate(on)
+        size_t stop = n - at < BLOCK ? n : at + BLOCK;
+        float s = 0;
+        for (size_t i = at; i < stop; i++) s += ck_exp((x[i] - top) * scale);
+        total += s;
+    }
+    return (double)top * scale + log(total);
+}
+
+CK_CLONES double ck_softmax_of(const float *x, float *p, size_t n, float scale) {
+    float top = top_of(x, n);
+    double total = 0;
+    for (size_t at = 0; at < n; at += BLOCK) {
+#pragma clang fp reassociate(on)
+        size_t stop = n - at < BLOCK ? n : at + BLOCK;
+        float s = 0;
+        for (size_t i = at; i < stop; i++) {
+            p[i] = ck_exp((x[i] - top) * scale);
+            s += p[i];
+        }
+        total += s;
+    }
+    float over = (float)(1.0 / total);
+    for (size_t i = 0; i < n; i++) p[i] *= over;
+    return (double)top * scale + log(total);
+}
+
+/// e^u - 1 - u for |u| < 1/2, where the exponential would lose it.
+CK_INLINE float second_order(float u) {
+    float series = 1.0f / 40320.0f;
+    series = series * u + 1.0f / 5040.0f;
+    series = series * u + 1.0f / 720.0f;
+    series = series * u + 1.0f / 120.0f;
+    series = series * u + 1.0f / 24.0f;
+    series = series * u + 1.0f / 6.0f;
+    series = series * u + 0.5f;
+    return series * u * u;
+}
+
+CK_CLONES void ck_distances_row(
+    const float *z, double log_z, const float *y, double log_y, float scale, const float *p,
+    float *d, size_t n, ck_distances *out) {
+    // The two log-partitions are near each other and far from 0: their difference is what counts.
+    float shift = (float)(log_y - log_z), whole = (float)log_y;
+    ck_distances sums = {0, 0, 0};
+    for (size_t at = 0; at < n; at += BLOCK) {
+#pragma clang fp reassociate(on)
+        size_t stop = n - at < BLOCK ? n : at + BLOCK;
+        float kl = 0, squares = 0, absolute = 0;
+        for (size_t i = at; i < stop; i++) {
+            float u = (y[i] - z[i]) * scale - shift;
+            float far = ck_exp(y[i] * scale - whole) - p[i];
+            int is_near = u < 0.5f && u > -0.5f;
+            // The series of any other u might overflow, and its product with 0 be no number.
+            float curve = second_order(is_near ? u : 0.0f);
+            float gap = is_near ? p[i] * (curve + u) : far;
+            kl += is_near ? p[i] * curve : far - p[i] * u;
+            squares += gap * gap;
+            absolute += gap < 0 ? -gap : gap;
+            d[i] = gap;
+        }
+        sums.kl += kl;
+        sums.squares += squares;
+        sums.absolute += absolute;
+    }
+    *out = sums;
+}
+
+CK_CLONES void ck_pair_row(
+    const float *z, double log_z, float scale, const float *p, const float *s, size_t n,
+    ck_pair_sums *out) {
+    float whole = (float)log_z;
+    ck_pair_sums sums = {0};
+    for (size_t at = 0; at < n; at += BLOCK) {
+#pragma clang fp reassociate(on)
+        size_t stop = n - at < BLOCK ? n : at + BLOCK;
+        float p_sum = 0, s_sum = 0, pp = 0, ps = 0, ss = 0, gap = 0, p_log_p = 0;
+        for (size_t i = at; i < stop; i++) {
+            float difference = s[i] - p[i];
+            p_sum += p[i];
+            s_sum += s[i];
+            pp += p[i] * p[i];
+            ps += p[i] * s[i];
+            ss += s[i] * s[i];
+            gap += difference * difference;
+            p_log_p += p[i] * (z[i] * scale - whole);
+        }
+        sums.p += p_sum;
+        sums.s += s_sum;
+        sums.pp += pp;
+        sums.ps += ps;
+        sums.ss += ss;
+        sums.gap += gap;
+        sums.p_log_p += p_log_p;
+    }
+    *out = sums;
+}
+
+CK_CLONES void ck_add_column_sums(
+    const float *x, size_t rows, size_t stride, double *total, size_t n) {
+    for (size_t at = 0; at < n; at += BLOCK) {
+        size_t count = n - at < BLOCK ? n - at : BLOCK;
+        double sums[BLOCK];
+        for (size_t i = 0; i < count; i++) sums[i] = 0;
+        for (size_t r = 0; r < rows; r++)
+            for (size_t i = 0; i < count; i++) sums[i] += x[r * stride + at + i];
+        for (size_t i = 0; i < count; i++) total[at + i] += sums[i];
+    }
+}
