@@ -97,7 +97,9 @@ let package = Package(
         ),
         .testTarget(
             name: "DistillTests",
-            dependencies: ["Distill", "Cache", "Models", "Tensors", "Tokenizers", "TestSupport"],
+            dependencies: [
+                "Distill", "Cache", "CKernels", "Models", "Tensors", "Tokenizers", "TestSupport",
+            ],
             resources: [.copy("Fixtures")]
         ),
 

@@ -78,13 +78,16 @@ public final class StorageTrial {
 
     /// Stores rows (n, k) of most likely tokens.
     ///
-    /// - Returns: (n, k) the log-probabilities as they are read.
+    /// - Returns: (n, k) the log-probabilities as they are read; infinite where f16 has no room for one, of
+    ///   which a shard could not be made.
     public func topK(_ ids: [UInt32], logProbs: [Float], logPartitions: [Float]) throws -> [Float] {
         guard case .topK(let k) = signal else { preconditionFailure("a trial of \(signal)") }
         precondition(ids.count == k * logPartitions.count && logProbs.count == ids.count)
         try append(ShardFormat.topKIDs, ids)
         try append(ShardFormat.logPartition, logPartitions)
-        return try halves(ShardFormat.topKLogProbs, logProbs, ck_f32_to_f16, ck_f16_to_f32) ?? []
+        let (stored, read) = Self.rounded(logProbs, ck_f32_to_f16, ck_f16_to_f32)
+        try append(ShardFormat.topKLogProbs, stored)
+        return read
     }
 
     /// Stores the drawn tokens of n rows, which are read as they are.
@@ -101,13 +104,17 @@ public final class StorageTrial {
     }
 
     /// Stores rows (n, V) of log-probabilities, which become what is read.
+    ///
+    /// - Returns: False when one is beyond the type: a shard could not be made of them.
     public func fullLogits(
         _ rows: UnsafeMutableBufferPointer<Float>,
         logPartitions: [Float]
-    ) throws {
-        guard case .fullLogits(let type) = signal else { preconditionFailure("a trial of \(signal)") }
+    ) throws -> Bool {
+        guard case .fullLogits(let type) = signal else {
+            preconditionFailure("a trial of \(signal)")
+        }
         precondition(rows.count == width * logPartitions.count)
-        guard let start = rows.baseAddress else { return }
+        guard let start = rows.baseAddress else { return true }
         let stored = [UInt16](unsafeUninitializedCapacity: rows.count) { out, count in
             guard let to = out.baseAddress else { return }
             (type == .f16 ? ck_f32_to_f16 : ck_to_bf16)(start, to, rows.count)
@@ -116,6 +123,7 @@ public final class StorageTrial {
         (type == .f16 ? ck_f16_to_f32 : ck_from_bf16)(stored, start, rows.count)
         try append(ShardFormat.fullLogProbs, stored)
         try append(ShardFormat.logPartition, logPartitions)
+        return ck_count_nonfinite(start, rows.count) == 0
     }
 
     /// Packs what is left.
@@ -132,7 +140,10 @@ public final class StorageTrial {
     }
 
     private func int8(_ rows: [Float]) throws -> [Float]? {
-        precondition(rows.count <= CacheSignals.rowsOfAScale * width, "more rows than share a scale")
+        precondition(
+            rows.count <= CacheSignals.rowsOfAScale * width,
+            "more rows than share a scale"
+        )
         var waiting = Int8Rows(width: width)
         let groups = waiting.append(rows) + [waiting.finish()].compactMap { $0 }
         var result: [Float] = []
@@ -162,13 +173,22 @@ public final class StorageTrial {
         _ narrow: Narrow,
         _ widen: Widen
     ) throws -> [Float]? {
+        let (stored, read) = Self.rounded(values, narrow, widen)
+        guard ck_count_nonfinite(read, read.count) == 0 else { return nil }
+        try append(name, stored)
+        return read
+    }
+
+    private static func rounded(
+        _ values: [Float],
+        _ narrow: Narrow,
+        _ widen: Widen
+    ) -> (stored: [UInt16], read: [Float]) {
         var stored = [UInt16](repeating: 0, count: values.count)
         narrow(values, &stored, values.count)
         var read = [Float](repeating: 0, count: values.count)
         widen(stored, &read, values.count)
-        guard ck_count_nonfinite(read, read.count) == 0 else { return nil }
-        try append(name, stored)
-        return read
+        return (stored, read)
     }
 
     private func add(

@@ -55,7 +55,11 @@ extension CacheFidelity {
         _ inputs: [(FidelityOptionState, DenseInput)]
     ) throws {
         for (state, input) in inputs {
-            try fill(chunk, input)
+            guard state.limit == nil else { continue }
+            guard try fill(chunk, input) else {
+                state.limit = FidelityReference.tooSmall
+                continue
+            }
             let (y, z, d) = (chunk.option, chunk.exact, chunk.scratch)
             let columns = y.columns
             let tops = eachRow(chunk.count) { row -> Int in
@@ -95,10 +99,13 @@ extension CacheFidelity {
     }
 
     /// Puts an option's logits where the chunk has room for them.
-    private func fill(_ chunk: FidelityChunk, _ input: DenseInput) throws {
+    ///
+    /// - Returns: False when it cannot hold them.
+    private func fill(_ chunk: FidelityChunk, _ input: DenseInput) throws -> Bool {
         switch input {
         case .states(let states, let head):
             head.logits(states.slice(rows: chunk.rows), into: chunk.option)
+            return true
         case .logits(let trial):
             let (y, z, atOne) = (chunk.option, chunk.exact, chunk.atOne)
             parallelRanges(chunk.count) { range, _ in
@@ -109,7 +116,7 @@ extension CacheFidelity {
                     }
                 }
             }
-            try trial.fullLogits(
+            return try trial.fullLogits(
                 UnsafeMutableBufferPointer(start: y.base, count: y.count),
                 logPartitions: atOne.map { Float($0) }
             )

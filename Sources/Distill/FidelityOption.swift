@@ -70,6 +70,9 @@ public enum FidelityReference: Equatable, Sendable {
         }
     }
 
+    /// Of log-probabilities.
+    static let tooSmall = "a log-probability is too small for it"
+
     /// Why an option cannot be told from the exact one; nil where it can.
     func limit(_ option: FidelityOption) -> String? {
         switch option {
@@ -84,7 +87,8 @@ public enum FidelityReference: Equatable, Sendable {
             case .int8: held = [.f32, .int8]
             }
             guard held.contains(type) else { return nil }
-            return "the cache has hidden states in \(stored.rawValue), which \(type.rawValue) keeps as "
+            return
+                "the cache has hidden states in \(stored.rawValue), which \(type.rawValue) keeps as "
                 + "they are; give --teacher"
         case .hiddenBF16Head, .teacherInBF16:
             return ComputeType.hasBF16 ? nil : "this processor does not multiply bf16"
@@ -116,8 +120,10 @@ public struct FidelitySettings: Sendable {
     /// Bytes that the vocabulary-sized matrices of a run of rows may take.
     public var memoryLimit = 128 << 20
 
-    /// The student whose gradients are compared has the teacher's logits divided by this.
-    public static let studentSoftness: Float = 2
+    /// The student whose gradients are compared has the exact logits divided by this.
+    ///
+    /// The nearer to 1, the smaller the exact gradient that errors are held against.
+    public var softness: Float = 2
 
     /// Every option, at temperatures 1 and 2.
     public init() {}

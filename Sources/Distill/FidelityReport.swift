@@ -90,7 +90,9 @@ extension CacheFidelity {
             let option = state.option
             var packed = option.draws.map { drawn[$0] } ?? option.signal.flatMap { bytes[$0] }
             if !reference.tellsBytes(option) { packed = nil }
-            func each(_ bytes: Int?) -> Double? { bytes.map { Double($0) / Double(max(1, rowCount)) } }
+            func each(_ bytes: Int?) -> Double? {
+                bytes.map { Double($0) / Double(max(1, rowCount)) }
+            }
             var result = FidelityReport.Option(
                 name: option.name,
                 bytesPerRow: each(packed?.stored),
@@ -121,7 +123,8 @@ extension CacheFidelity {
             rows: rowCount,
             temperatures: temperatures,
             batchRows: settings.batchRows,
-            student: "the exact logits divided by \(FidelitySettings.studentSoftness)",
+            student:
+                "the exact logits divided by \(FidelityReport.plain(Double(settings.softness)))",
             exact: reference.name,
             teacherBytes: reader.manifest.teacher.bytes,
             options: all.filter { $0.name != yardstick }.enumerated().sorted {

@@ -10,7 +10,7 @@ extension CacheFidelity {
         for (t, temperature) in settings.temperatures.enumerated() {
             let (z, p, s) = (chunk.exact, chunk.probabilities[t], chunk.scratch)
             let (columns, partitions) = (z.columns, chunk.partitions[t])
-            let softer = 1 / (temperature * FidelitySettings.studentSoftness)
+            let softer = 1 / (temperature * settings.softness)
             let work = SparseWork(kept, temperature: temperature)
             let rows = eachRow(chunk.count) { row -> SparseRow in
                 _ = ck_softmax_of(z.row(row), s.row(row), columns, softer)
@@ -105,7 +105,7 @@ extension CacheFidelity {
             return (ids, logs, draws)
         }
         let partitions = atOne.map { Float($0) }
-        var kept = KeptTokens(rows: chunk.count, mostTokens: mostTokens)
+        var kept = KeptTokens(mostTokens: mostTokens)
         kept.topIDs = found.flatMap(\.ids)
         for state in states {
             if let k = state.option.keptTokens {
@@ -117,8 +117,13 @@ extension CacheFidelity {
                     )
                     // The prefixes of a longer list are the same numbers.
                     if k == mostTokens { kept.topLogs = read }
+                    if !read.allSatisfy(\.isFinite) {
+                        for other in states where other.option.keptTokens == k {
+                            other.limit = FidelityReference.tooSmall
+                        }
+                    }
                 }
-                kept.options.append((state, nil))
+                if state.limit == nil { kept.options.append((state, nil)) }
             }
             if let draws = state.option.draws, let place = mostDraws.firstIndex(of: draws) {
                 var samples = SampledTokens()
@@ -183,13 +188,9 @@ struct KeptTokens {
     /// (rows, `mostTokens`) most likely first, and their log-probabilities at temperature 1 as read.
     var topIDs: [UInt32] = []
     var topLogs: [Float] = []
-    let rows: Int
     let mostTokens: Int
 
-    init(rows: Int, mostTokens: Int) {
-        self.rows = rows
-        self.mostTokens = mostTokens
-    }
+    init(mostTokens: Int) { self.mostTokens = mostTokens }
 
     /// The tokens of an option in a row.
     func ids(_ place: Int, row: Int) -> ArraySlice<UInt32> {

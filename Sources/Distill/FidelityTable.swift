@@ -87,7 +87,8 @@ extension FidelityReport {
         return String(format: abs(value) < 1e-3 ? "%.1e" : "%.4f", value)
     }
 
-    private static func plain(_ value: Double) -> String { String(format: "%g", value) }
+    /// Without zeros at the end.
+    static func plain(_ value: Double) -> String { String(format: "%g", value) }
 
     private static func aligned(_ rows: [[String]]) -> [String] {
         guard let head = rows.first else { return [] }

@@ -116,8 +116,6 @@ final class FidelitySource {
         return try send()
     }
 
-
-
     private func rows(
         of records: [CacheRecord],
         _ layerDone: (String) throws -> Void

@@ -42,6 +42,9 @@ extension CacheCommand {
         @Option(help: "Rows whose gradients are added up before they are compared.")
         var batch = FidelitySettings().batchRows
 
+        @Option(help: "The student of the gradients has the exact logits divided by this; not 1.")
+        var softness = FidelitySettings().softness
+
         @Flag(name: .customLong("json"), help: "Print JSON.")
         var isJSON = false
 
@@ -49,6 +52,11 @@ extension CacheCommand {
             _ = try parsedTemperatures()
             guard rows >= 0 else { throw ValidationError("--rows is a number of rows, or 0.") }
             guard batch > 0 else { throw ValidationError("--batch is at least 1.") }
+            guard softness >= 0.01, softness <= 100, softness != 1 else {
+                throw ValidationError(
+                    "--softness is from 0.01 to 100, but not 1: no gradient is left."
+                )
+            }
             guard adapter == nil || teacher != nil else {
                 throw ValidationError("--adapter belongs to a --teacher.")
             }
@@ -68,6 +76,7 @@ extension CacheCommand {
             var settings = FidelitySettings()
             settings.temperatures = try parsedTemperatures()
             settings.batchRows = batch
+            settings.softness = softness
             let stored = reader.manifest.description.signals.hiddenType
             let measure = try CacheFidelity(
                 reader,
