@@ -20,7 +20,9 @@ public struct FidelityFigures: Codable, Equatable, Sendable {
     public var keptMass: Double?
     /// Half the sum of |p - q|; the ghost counts as one token.
     public var totalVariation: Double?
-    /// |g_q - g_p| / |g_p|, the mean over rows; g is the gradient of KL(. || s) by the student's logits.
+    /// |g_q - g_p| / |g_p|, the mean over rows.
+    ///
+    /// g_p is the gradient of KL(p || s) by the student's logits, g_q that of KL(q || s).
     public var gradientToken: Double?
     /// The same of sums of g over `batchRows` consecutive rows, the mean over such batches.
     public var gradientBatch: Double?

@@ -297,10 +297,10 @@ struct FidelityTests {
         for noise in [Float(1e-4), 0.3, 8, 300] {
             let y = z.map { $0 + noise * random.normal() }
             var (p, d) = (z, z)
-            let log_z = ck_softmax_of(z, &p, z.count, 1)
+            let logZ = ck_softmax_of(z, &p, z.count, 1)
             var sums = ck_distances()
-            let log_y = ck_log_partition(y, y.count, 1)
-            ck_distances_row(z, log_z, y, log_y, 1, p, &d, z.count, &sums)
+            let logY = ck_log_partition(y, y.count, 1)
+            ck_distances_row(z, logZ, y, logY, 1, p, &d, z.count, &sums)
             let exact = FidelityReference64.softmax(z.map { Double($0) }, 1)
             let top = Double(y.max() ?? 0)
             let whole = top + log(y.reduce(0) { $0 + exp(Double($1) - top) })
