@@ -26,7 +26,7 @@ SCALE_ROWS = 2048
 totals = {"records": 0, "rows": 0, "tokens": 0}
 
 
-if description["formatVersion"] > 2:
+if description["formatVersion"] > 3:
     sys.exit(f"format version {description['formatVersion']} is newer than this reader")
 
 
@@ -132,6 +132,7 @@ check_hash(manifest["teacher"])
 check_hash(manifest["readme"])
 with h5py.File(root / "teacher.h5", "r") as file:
     a = arrays(file)
+check(a["head"].dtype in (np.float32, np.float16), "head's type")  # h5py gives bf16 as float32
 check(a["head"].shape == (vocabulary, width) and np.isfinite(a["head"]).all(), "head")
 check(a["embedding/rows"].shape == (a["embedding/ids"].size, width), "embedding/rows")
 check((np.diff(a["embedding/ids"].astype(np.int64)) > 0).all(), "embedding/ids are not sorted")

@@ -298,6 +298,8 @@ public final class CacheWriter {
                 remedy: "Run the same extraction again."
             )
         }
+        // With them the journals alone tell what the manifest does.
+        try note(counts: counts)
         var manifest = CacheManifest(
             checksum: "",
             description: description,

@@ -22,8 +22,10 @@ public final class StorageTrial {
     public struct Bytes: Equatable, Sendable {
         /// Those of the elements.
         public var raw = 0
-        /// Those of the packed chunks.
+        /// Those of the chunks packed with LZ4.
         public var stored = 0
+        /// Those of the chunks packed with deflate.
+        public var deflated = 0
     }
 
     /// What is stored.
@@ -135,6 +137,7 @@ public final class StorageTrial {
             try arrays[name]?.flush()
             bytes.raw += arrays[name]?.bytes.raw ?? 0
             bytes.stored += arrays[name]?.bytes.stored ?? 0
+            bytes.deflated += arrays[name]?.bytes.deflated ?? 0
         }
         return bytes
     }
@@ -198,7 +201,13 @@ public final class StorageTrial {
         splitsRows: Bool = false
     ) {
         arrays[name] = PackedSize {
-            ArrayBuilder(name, type, columns: columns, splitsRows: splitsRows)
+            ArrayBuilder(
+                name,
+                type,
+                columns: columns,
+                splitsRows: splitsRows,
+                candidates: ChunkCodec.candidates($0, type)
+            )
         }
     }
 
@@ -207,38 +216,46 @@ public final class StorageTrial {
     }
 }
 
-/// Adds up what the chunks of an array take and drops them.
+/// Adds up what the chunks of an array take, packed in either way, and drops them.
 private struct PackedSize {
-    private let make: () -> ArrayBuilder
-    private var builder: ArrayBuilder
+    private let make: (CacheCompression) -> ArrayBuilder
+    private var builders: [ArrayBuilder]
     private(set) var bytes = StorageTrial.Bytes()
 
     /// Chunks packed in one go.
     private static let chunks = 16
 
-    init(_ make: @escaping () -> ArrayBuilder) {
+    init(_ make: @escaping (CacheCompression) -> ArrayBuilder) {
         self.make = make
-        builder = make()
+        builders = Self.new(make)
+    }
+
+    private static func new(_ make: (CacheCompression) -> ArrayBuilder) -> [ArrayBuilder] {
+        [make(.lz4), make(.deflate)]
     }
 
     mutating func append<T: BitwiseCopyable>(_ values: [T]) throws {
         bytes.raw += values.count * MemoryLayout<T>.stride
-        let columns = builder.columns ?? 1
+        let columns = builders[0].columns ?? 1
         var start = 0
         while start < values.count {
             // Whole chunks at a time, so that none is filled up with zeros but the last.
-            let room = (Self.chunks * builder.chunkRows - builder.rows) * columns
+            let room = (Self.chunks * builders[0].chunkRows - builders[0].rows) * columns
             let end = min(values.count, start + room)
-            builder.append(Array(values[start..<end]))
+            for i in builders.indices { builders[i].append(Array(values[start..<end])) }
             start = end
-            if builder.rows >= Self.chunks * builder.chunkRows { try flush() }
+            if builders[0].rows >= Self.chunks * builders[0].chunkRows { try flush() }
         }
     }
 
     mutating func flush() throws {
-        guard builder.rows > 0 else { return }
-        let array = builder.finish()
-        bytes.stored += try array.chunks(0..<array.chunkCount).reduce(0) { $0 + $1.bytes.count }
-        builder = make()
+        guard builders[0].rows > 0 else { return }
+        let sizes = try builders.indices.map { i in
+            let array = builders[i].finish()
+            return try array.chunks(0..<array.chunkCount).reduce(0) { $0 + $1.bytes.count }
+        }
+        bytes.stored += sizes[0]
+        bytes.deflated += sizes[1]
+        builders = Self.new(make)
     }
 }

@@ -8,6 +8,8 @@ public struct FidelityReport: Codable, Equatable, Sendable {
         public var name: String
         /// Packed as in a shard; nil for the yardstick, and where the true numbers are not known.
         public var bytesPerRow: Double?
+        /// The same packed with deflate.
+        public var deflatedBytesPerRow: Double?
         /// Before packing.
         public var rawBytesPerRow: Double?
         /// Why there are no figures, or what they leave out.
@@ -20,6 +22,7 @@ public struct FidelityReport: Codable, Equatable, Sendable {
         enum CodingKeys: String, CodingKey {
             case name, note, figures
             case bytesPerRow = "bytes_per_row"
+            case deflatedBytesPerRow = "deflated_bytes_per_row"
             case rawBytesPerRow = "raw_bytes_per_row"
             case sameTop = "same_top"
         }
@@ -96,6 +99,7 @@ extension CacheFidelity {
             var result = FidelityReport.Option(
                 name: option.name,
                 bytesPerRow: each(packed?.stored),
+                deflatedBytesPerRow: each(packed?.deflated),
                 rawBytesPerRow: each(packed?.raw) ?? rawBytes(option),
                 note: state.limit ?? note(option),
                 sameTop: nil,

@@ -16,7 +16,7 @@ extension FidelityReport {
 
     private func block(_ temperature: Float) -> [[String]] {
         let head = [
-            "option", "bytes/row", "KL", "KL coarse", "kept", "TV", "top-1", "grad 1",
+            "option", "bytes/row", "deflate", "KL", "KL coarse", "kept", "TV", "top-1", "grad 1",
             "grad \(batchRows)", "grad all",
         ]
         let entries = options + [yardstick].compactMap { $0 }
@@ -25,7 +25,8 @@ extension FidelityReport {
                 let found = option.at(temperature)
                 let infinite = found != nil && found?.kl == nil ? "inf" : "-"
                 return [
-                    option.name, option.bytesPerRow.map { String(format: "%.0f", $0) } ?? "-",
+                    option.name, Self.bytes(option.bytesPerRow),
+                    Self.bytes(option.deflatedBytesPerRow),
                     found?.kl.map(Self.short) ?? infinite, Self.cell(found?.klCoarse),
                     found?.keptMass.map { String(format: "%.1f %%", $0 * 100) } ?? "-",
                     Self.cell(found?.totalVariation),
@@ -39,6 +40,7 @@ extension FidelityReport {
 
     private var legend: [String] {
         var lines = [
+            "bytes/row: packed with LZ4; deflate: packed with that (retort cache recompress --codec deflate).",
             "KL: KL(exact || option), nats a row, all tokens (a ghost's mass spread evenly). "
                 + "KL coarse: the tokens not kept",
             "as one (ghost), or left out of both sides (renormalised). kept: exact mass of the "
@@ -77,6 +79,10 @@ extension FidelityReport {
             }
         }
         return lines
+    }
+
+    private static func bytes(_ value: Double?) -> String {
+        value.map { String(format: "%.0f", $0) } ?? "-"
     }
 
     private static func cell(_ value: Double?) -> String { value.map(short) ?? "-" }

@@ -8,6 +8,7 @@ struct SignalSample {
     var base = SampleCache()
     var signals: CacheSignals
     var softCap: Float?
+    var compression = CacheCompression.lz4
 
     init(_ signals: CacheSignals, base: SampleCache = SampleCache(), softCap: Float? = nil) {
         self.signals = signals
@@ -28,7 +29,8 @@ struct SignalSample {
             maxLength: other.maxLength,
             topK: other.topK,
             shardPlan: other.shardPlan,
-            signals: signals
+            signals: signals,
+            compression: compression
         )
     }
 

@@ -4,24 +4,32 @@ import Testing
 
 @Suite("Storage trials")
 struct StorageTrialTests {
-    /// The rows of a small cache, and what its shard's arrays take.
+    private typealias Arrays = [CacheCompression: [String: ArrayBytes]]
+
+    /// The rows of a small cache, and what its shard's arrays take, packed in either way.
     private func written(
         _ signals: CacheSignals
-    ) throws -> (records: [CacheRecord], arrays: [String: ArrayBytes]) {
-        let scratch = try Scratch()
+    ) throws -> (records: [CacheRecord], arrays: Arrays) {
         var base = SampleCache()
         base.shardSizes = [9]
-        let sample = SignalSample(signals, base: base)
+        var sample = SignalSample(signals, base: base)
         let records = sample.records(ofShard: 0)
-        let shard = try sample.writer(scratch.url).beginShard(0, expectedRecords: records.count)
-        for record in records { try shard.append(record) }
-        return (records, try shard.finish().file.arrays)
+        var arrays: Arrays = [:]
+        for compression in CacheCompression.allCases {
+            let scratch = try Scratch()
+            sample.compression = compression
+            let shard = try sample.writer(scratch.url).beginShard(0, expectedRecords: records.count)
+            for record in records { try shard.append(record) }
+            arrays[compression] = try shard.finish().file.arrays
+        }
+        return (records, arrays)
     }
 
-    private func sum(_ arrays: [String: ArrayBytes], _ names: [String]) -> StorageTrial.Bytes {
+    private func sum(_ arrays: Arrays, _ names: [String]) -> StorageTrial.Bytes {
         names.reduce(into: StorageTrial.Bytes()) { sum, name in
-            sum.raw += arrays[name]?.raw ?? 0
-            sum.stored += arrays[name]?.stored ?? 0
+            sum.raw += arrays[.lz4]?[name]?.raw ?? 0
+            sum.stored += arrays[.lz4]?[name]?.stored ?? 0
+            sum.deflated += arrays[.deflate]?[name]?.stored ?? 0
         }
     }
 
@@ -77,7 +85,12 @@ struct StorageTrialTests {
     @Test("many rows are packed chunk by chunk, and the last chunk as in a shard")
     func many() throws {
         let trial = StorageTrial(.hidden(.f32), width: 1000)
-        var builder = ArrayBuilder(ShardFormat.hidden, .f32, columns: 1000)
+        var builder = ArrayBuilder(
+            ShardFormat.hidden,
+            .f32,
+            columns: 1000,
+            candidates: ChunkCodec.candidates(.lz4, .f32)
+        )
         for part in 0..<40 {
             let rows = (0..<33_000).map { Float(($0 * 7919 + part) % 4096) }
             _ = try trial.hidden(rows)

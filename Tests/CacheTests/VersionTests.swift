@@ -71,23 +71,12 @@ struct VersionTests {
     @Test("deflate packs every array without plug-ins, and all comes back")
     func deflate() throws {
         let scratch = try Scratch()
-        let sample = SampleCache(shardSizes: [40], width: 64)
-        let description = sample.description
-        let packed = CacheDescription(
-            teacher: description.teacher,
-            tokenizer: description.tokenizer,
-            template: description.template,
-            dataset: description.dataset,
-            maxPromptLength: description.maxPromptLength,
-            maxLength: description.maxLength,
-            topK: description.topK,
-            shardPlan: description.shardPlan,
-            compression: .deflate
+        var sample = SignalSample(
+            CacheSignals(hiddenLayers: [3], samples: 9, fullLogits: .bf16),
+            base: SampleCache(shardSizes: [40], width: 64)
         )
-        let writer = try CacheWriter(directory: scratch.url, description: packed, plannedShards: 1)
-        try sample.write(shard: 0, to: writer)
-        try writer.writeTeacher(sample.tables)
-        try writer.finish(counts: [:])
+        sample.compression = .deflate
+        try sample.write(to: scratch.url)
         let reader = try CacheReader(directory: scratch.url)
         #expect(reader.manifest.description.compression == .deflate)
         let entry = reader.manifest.shards[0].file
@@ -96,7 +85,7 @@ struct VersionTests {
             #expect(array.codec == (array.type.size == 1 ? .deflate : .shuffledDeflate))
         }
         for (i, record) in sample.records(ofShard: 0).enumerated() {
-            #expect(try reader.shard(0).record(i) == record)
+            #expect(try reader.shard(0).record(i, extra: sample.all) == record)
         }
     }
 
