@@ -132,7 +132,7 @@ public struct CacheVerifier: Sendable {
             if isWorkers { bytes.removeSubrange(((bytes.lastIndex(of: 0x0A) ?? -1) + 1)...) }
             let isKnown = try CacheJournal.parse(bytes, path: url.path).allSatisfy { line in
                 if let description = line.description { return description == manifest.description }
-                if line.counts != nil { return true }
+                if let counts = line.counts { return counts == manifest.counts }
                 if let teacher = line.teacher { return teacher == manifest.teacher }
                 return line.shard.map { manifest.shards.contains($0) } ?? false
             }
