@@ -16,7 +16,10 @@ struct CacheMakingTests {
             _ = try TinyTeacher.dataset(in: folder, count: 12)
         }
         let all =
-            ["teacher=teacher", "data=data.jsonl", "output=\(name)", "max_length=96"] + settings
+            [
+                "teacher=teacher", "data=data.jsonl", "output=\(name)", "max_length=96",
+                "max_prompt_length=48",
+            ] + settings
         let result = try RetortProcess.run(["extract"] + all.flatMap { ["--set", $0] }, in: folder)
         #expect(result.code == 0, "\(result.errors)")
     }

@@ -67,12 +67,6 @@ extension CacheCommand {
                 )
             }
             let places = try self.places(reader)
-            guard !places.isEmpty else {
-                throw Failure(
-                    "\(cache): no example is left; loosen what is asked for",
-                    code: Failure.Code.badData
-                )
-            }
             guard !isDryRun else {
                 let all = reader.manifest.shards.reduce(0) { $0 + $1.records }
                 Console.print(
@@ -81,6 +75,12 @@ extension CacheCommand {
                         : "\(places.count) of \(all) examples"
                 )
                 return
+            }
+            guard !places.isEmpty else {
+                throw Failure(
+                    "\(cache): no example is left; loosen what is asked for",
+                    code: Failure.Code.badData
+                )
             }
             let rewriter = try CacheRewriter(reader, places: places)
             try CacheMaking.run(
