@@ -44,7 +44,7 @@ public struct CacheError: Error, CustomStringConvertible, Sendable {
             .corrupt,
             path: path,
             message,
-            remedy: "Delete the file and run the extraction again, or fetch the cache again."
+            remedy: "Fetch the file again, or see `retort cache repair --help`."
         )
     }
 

@@ -117,29 +117,51 @@ public struct CacheVerifier: Sendable {
 
     /// Journals may be absent (they are not needed to read); those that are there must agree.
     private func journalProblems(_ directory: URL, manifest: CacheManifest) -> [CacheProblem] {
-        CacheJournals.names(in: directory).compactMap { name in
-            journalProblem(directory.appendingPathComponent(name), manifest: manifest).map {
-                CacheProblem(file: name, problem: $0)
+        var problems: [CacheProblem] = []
+        var lines: [(journal: String, line: CacheJournal.Line)] = []
+        for name in CacheJournals.names(in: directory) {
+            do {
+                lines += try self.lines(directory.appendingPathComponent(name)).map { (name, $0) }
+            } catch {
+                let words = (error as? CacheError)?.message ?? "\(error)"
+                problems.append(CacheProblem(file: name, problem: words))
             }
         }
+        // Two workers that made the same shard may have made other bytes; one of them is listed.
+        let listed = Set(
+            lines.compactMap(\.line.shard).filter(manifest.shards.contains).map(\.index)
+        )
+        for (name, line) in lines where !problems.contains(where: { $0.file == name }) {
+            let agrees =
+                if let description = line.description {
+                    description == manifest.description
+                } else if let counts = line.counts {
+                    counts == manifest.counts
+                } else if let teacher = line.teacher {
+                    teacher == manifest.teacher
+                } else {
+                    line.shard.map {
+                        manifest.shards.contains($0) || listed.contains($0.index)
+                    } ?? false
+                }
+            if !agrees {
+                problems.append(
+                    CacheProblem(file: name, problem: "does not agree with the manifest")
+                )
+            }
+        }
+        return problems
     }
 
-    private func journalProblem(_ url: URL, manifest: CacheManifest) -> String? {
-        do {
-            var bytes = try DurableFile.read(url)
-            // A worker that was killed leaves half a line; nobody goes on with its journal.
-            let isWorkers = url.lastPathComponent != CacheJournal.fileName
-            if isWorkers { bytes.removeSubrange(((bytes.lastIndex(of: 0x0A) ?? -1) + 1)...) }
-            let isKnown = try CacheJournal.parse(bytes, path: url.path).allSatisfy { line in
-                if let description = line.description { return description == manifest.description }
-                if let counts = line.counts { return counts == manifest.counts }
-                if let teacher = line.teacher { return teacher == manifest.teacher }
-                return line.shard.map { manifest.shards.contains($0) } ?? false
-            }
-            return bytes.last == 0x0A && isKnown || bytes.isEmpty && isWorkers
-                ? nil : "does not agree with the manifest"
-        } catch {
-            return (error as? CacheError)?.message ?? "\(error)"
+    private func lines(_ url: URL) throws -> [CacheJournal.Line] {
+        var bytes = try DurableFile.read(url)
+        // A worker that was killed leaves half a line; nobody goes on with its journal.
+        let isWorkers = url.lastPathComponent != CacheJournal.fileName
+        if isWorkers { bytes.removeSubrange(((bytes.lastIndex(of: 0x0A) ?? -1) + 1)...) }
+        let lines = try CacheJournal.parse(bytes, path: url.path)
+        guard bytes.last == 0x0A || bytes.isEmpty && isWorkers else {
+            throw CacheError.corrupt(url.path, "does not agree with the manifest")
         }
+        return lines
     }
 }

@@ -280,12 +280,25 @@ public final class CacheWriter {
         ((0..<plannedShards).filter { shards[$0] == nil }, teacher == nil)
     }
 
+    /// Of files that two workers made, on processors of different kinds perhaps with other bytes, the
+    /// one that is there counts.
+    private func settleTwins() throws {
+        try journals.update()
+        for (index, found) in journals.shards where found.count > 1 {
+            shards[index] = try found.last { try isWhole($0.file, hashes: true) }
+        }
+        if journals.teachers.count > 1 {
+            teacher = try journals.teachers.last { try isWhole($0, hashes: true) }
+        }
+    }
+
     /// Writes README.md and manifest.json: from now on the cache can be read.
     ///
     /// Their bytes depend on the files of the cache alone, so that it does not matter which worker
     /// does it, nor if several do.
     /// - Throws: `CacheError.missing` when a shard or the teacher's tables are not there yet.
     public func finish(counts: [String: Int]) throws {
+        try settleTwins()
         let missing = missing.shards
         guard missing.isEmpty, let teacher else {
             let what =

@@ -46,6 +46,30 @@ struct ClaimWriterTests {
     private let sample = SampleCache(shardSizes: [3, 4, 2])
     private static let workers = (0..<3).compactMap { CacheWorker(index: $0, count: 3) }
 
+    @Test("of two workers' different bytes for one shard the manifest lists those that are there")
+    func twins() throws {
+        let scratch = try Scratch()
+        let writers = try Self.workers.prefix(2).map {
+            try CacheWriter(
+                directory: scratch.url,
+                description: sample.description,
+                plannedShards: 3,
+                worker: $0
+            )
+        }
+        for shard in 0..<3 { try sample.write(shard: shard, to: writers[0]) }
+        try writers[0].writeTeacher(sample.tables)
+        // The other one rounds otherwise, and its file comes last.
+        let late = try writers[1].beginShard(1, expectedRecords: 4)
+        for var record in sample.records(ofShard: 1) {
+            if !record.hidden.isEmpty { record.hidden[0] += 1 }
+            try late.append(record)
+        }
+        _ = try late.finish()
+        try writers[0].finish(counts: sample.counts)
+        #expect(try CacheVerifier().verify(scratch.url).problems.map(\.file) == [])
+    }
+
     /// Where a kill can strike.
     enum Moment: CaseIterable {
         case folderMade, journalMade, claimMade, claimEmptyAndOld, shardHalfWritten, shardNamed

@@ -36,12 +36,15 @@ struct CacheCommand: ParsableCommand {
                 }
                 Console.print(
                     "\(result.filesChecked) files, \(ProgressLine.bytes(result.bytesChecked)): "
-                        + (result.isWhole ? "whole" : "\(result.problems.count) problems")
+                        + (result.isWhole
+                            ? "whole"
+                            : "\(result.problems.count) "
+                                + (result.problems.count == 1 ? "problem" : "problems"))
                 )
             }
             guard result.isWhole else {
                 throw Failure(
-                    "\(cache): damaged; fetch the named files again, or delete them and run extract",
+                    "\(cache): damaged; fetch the named files again, or see `retort cache repair --help`",
                     code: Failure.Code.badData
                 )
             }

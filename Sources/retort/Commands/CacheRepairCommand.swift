@@ -44,7 +44,7 @@ extension CacheCommand {
             }
             guard outcome.isWhole else {
                 throw Failure(
-                    "\(cache): \(outcome.removed.count) files are missing now. Run the same extraction "
+                    "\(cache): \(outcome.removed.joined(separator: ", ")) missing now. Run the same extraction "
                         + "again, or `retort cache merge \(cache) COPY OUT`",
                     code: Failure.Code.missing
                 )
@@ -53,7 +53,7 @@ extension CacheCommand {
 
         private func save(_ repair: CacheRepair, to output: String) throws {
             let reader = try CacheReader(directory: URL(fileURLWithPath: cache))
-            let progress = ProgressLine("look", unit: "shards")
+            let progress = ProgressLine("check", unit: "shards")
             let (places, lost) = try repair.readable(reader) {
                 progress.update(Double($0), of: Double($1))
             }
