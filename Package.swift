@@ -120,9 +120,9 @@ let package = Package(
         // Speed of the main parts, as shares of a plain product: `make bench`.
         .executableTarget(
             name: "benchmarks",
-            dependencies: ["Extract", "Models", "Tensors"],
+            dependencies: ["Cache", "CKernels", "Extract", "Models", "Tensors"],
             path: "benchmarks",
-            exclude: ["extract.py"]
+            exclude: ["cache.py", "cache_sides.py", "extract.py"]
         ),
 
         // Damaged files by the thousand, under AddressSanitizer: `make fuzz`.

@@ -39,7 +39,7 @@ private func answer(_ line: String) {
     FileHandle.standardOutput.write(Data((line + "\n").utf8))
 }
 
-private func peakResidentBytes() -> Int {
+func peakResidentBytes() -> Int {
     let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
     for line in status.split(separator: "\n") where line.hasPrefix("VmHWM") {
         return (Int(line.filter(\.isNumber)) ?? 0) << 10

@@ -1,0 +1,107 @@
+import CKernels
+import Cache
+import Foundation
+
+/// Whole arrays, and what their checksums cost.
+extension CacheBench {
+    /// Reads all rows of an array of one shard on some threads.
+    func read(_ request: CacheRequest) throws -> [String: Double] {
+        let (name, threads) = (request.array ?? "hidden/final", request.threads ?? 1)
+        let shard = try reader(request).shard(request.shard ?? 0)
+        let shape = try shard.stored(name)
+        let asFloats = request.into == "floats"
+        let rowBytes = asFloats ? shape.rowBytes / shape.type.size * 4 : shape.rowBytes
+        nonisolated(unsafe) let room = space(shape.rows * rowBytes)
+        let failures = Failures()
+        // Whole chunks for each thread, some at a time: the threads end together.
+        let step = 4 * shape.chunkRows
+        let pieces = (shape.rows + step - 1) / step
+        let next = Next()
+        let seconds = elapsed {
+            DispatchQueue.concurrentPerform(iterations: threads) { _ in
+                failures.catching {
+                    while let piece = next.take(below: pieces) {
+                        let rows = piece * step..<min(shape.rows, (piece + 1) * step)
+                        let target = UnsafeMutableRawBufferPointer(
+                            rebasing: room[rows.lowerBound * rowBytes..<rows.upperBound * rowBytes]
+                        )
+                        switch request.into ?? "stored" {
+                        case "floats":
+                            try shard.readFloats(
+                                name,
+                                rows: rows,
+                                into: target.bindMemory(to: Float.self)
+                            )
+                        case "nothing":
+                            let chunks = piece * 4..<min(shape.chunks.count, piece * 4 + 4)
+                            try shard.check(name, chunks: chunks)
+                        default: try shard.readStored(name, rows: rows, into: target)
+                        }
+                    }
+                }
+            }
+        }
+        try failures.rethrow()
+        return ["seconds": seconds, "bytes": Double(shape.rows * shape.rowBytes)]
+    }
+
+    /// Three passes over an array's chunks: fetched; fetched and summed up; read as always.
+    func checksum(_ request: CacheRequest) throws -> [String: Double] {
+        let name = request.array ?? "hidden/final"
+        let shard = try reader(request).shard(request.shard ?? 0)
+        let shape = try shard.stored(name)
+        let descriptor = open(shard.path, O_RDONLY)
+        defer { close(descriptor) }
+        let largest = shape.chunks.map { $0.end - $0.start }.max() ?? 0
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: largest, alignment: 64)
+        defer { buffer.deallocate() }
+        var sum: UInt32 = 0
+        func pass(summing: Bool) -> Double {
+            elapsed {
+                for chunk in shape.chunks {
+                    let size = chunk.end - chunk.start
+                    guard pread(descriptor, buffer.baseAddress, size, off_t(chunk.start)) == size,
+                        let bytes = buffer.bindMemory(to: UInt8.self).baseAddress
+                    else { continue }
+                    if summing { sum ^= ck_crc32c(0, bytes, size) }
+                }
+            }
+        }
+        _ = pass(summing: true)
+        let (fetched, summed) = (pass(summing: false), pass(summing: true))
+        let whole = try read(request)["seconds"] ?? 0
+        return [
+            "fetch": fetched, "checksum": summed - fetched, "whole": whole,
+            "packed": Double(shape.chunks.reduce(0) { $0 + $1.end - $1.start }),
+            "bytes": Double(shape.rows * shape.rowBytes), "sum": Double(sum),
+        ]
+    }
+}
+
+/// Numbers that several threads take one after another.
+final class Next: @unchecked Sendable {
+    // Unchecked: used under `lock` only.
+    private let lock = NSLock()
+    private var value = 0
+
+    func take(below limit: Int) -> Int? {
+        lock.withLock {
+            guard value < limit else { return nil }
+            defer { value += 1 }
+            return value
+        }
+    }
+}
+
+/// The first error of several threads.
+final class Failures: @unchecked Sendable {
+    // Unchecked: used under `lock` only.
+    private let lock = NSLock()
+    private var first: (any Error)?
+
+    func catching(_ body: () throws -> Void) {
+        do { try body() } catch { lock.withLock { first = first ?? error } }
+    }
+
+    func rethrow() throws { if let first { throw first } }
+}
