@@ -26,7 +26,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
-COMMAND = ROOT / ".build/release/benchmarks"
+COMMAND = pathlib.Path(os.environ.get("RETORT_BENCHMARKS", ROOT / ".build/release/benchmarks"))
 GIGA = 1e9
 # name, cache, array
 READS = [
