@@ -42,6 +42,18 @@ struct ArrayReader: Sendable {
         }
     }
 
+    /// Unpacks chunk `index` to a place in `target`.
+    private func unpack(
+        _ index: Int,
+        into target: UnsafeMutableRawBufferPointer,
+        at start: Int
+    ) throws {
+        let place = UnsafeMutableRawBufferPointer(
+            rebasing: target[start..<start + layout.chunkBytes]
+        )
+        try ChunkScratch.withOne { try unpack(index, into: place, $0) }
+    }
+
     /// Unpacks chunk `index`; its checksum is compared on every read from the disk.
     private func unpack(
         _ index: Int,
@@ -71,8 +83,11 @@ struct ArrayReader: Sendable {
     /// the bytes of the whole range.
     ///
     /// A chunk that the range needs only in part is kept for the next range.
+    /// - Parameter target: Room for the whole range, where there is any: chunks that are wanted whole are
+    ///   unpacked there, and `body` does not see them.
     private func forEachPiece(
         rows range: Range<Int>,
+        straightTo target: UnsafeMutableRawBufferPointer? = nil,
         _ body: (_ start: Int, UnsafeRawBufferPointer) -> Void
     ) throws {
         guard range.lowerBound >= 0, range.upperBound <= layout.rows else {
@@ -88,7 +103,12 @@ struct ArrayReader: Sendable {
                 for part in 0..<across {
                     let start = part * layout.chunkBytes
                     let wanted = 0..<min(layout.chunkBytes, rowBytes - start)
-                    try withChunk(row * across + part, isWhole: true) {
+                    let chunk = row * across + part
+                    if let target, wanted.count == layout.chunkBytes {
+                        try unpack(chunk, into: target, at: number * rowBytes + start)
+                        continue
+                    }
+                    try withChunk(chunk, isWhole: true) {
                         body(number * rowBytes + start, .init(rebasing: $0[wanted]))
                     }
                 }
@@ -101,10 +121,16 @@ struct ArrayReader: Sendable {
             let first = index * layout.chunkRows
             let end = min(range.upperBound, first + layout.chunkRows)
             let wanted = (row - first) * rowBytes..<(end - first) * rowBytes
-            try withChunk(index, isWhole: wanted.count == layout.chunkBytes) {
-                body((row - range.lowerBound) * rowBytes, .init(rebasing: $0[wanted]))
-            }
+            let start = (row - range.lowerBound) * rowBytes
+            let isWhole = wanted.count == layout.chunkBytes
             row = end
+            if let target, isWhole {
+                try unpack(index, into: target, at: start)
+                continue
+            }
+            try withChunk(index, isWhole: isWhole) {
+                body(start, .init(rebasing: $0[wanted]))
+            }
         }
     }
 
@@ -130,7 +156,7 @@ struct ArrayReader: Sendable {
     /// The bytes of rows `range`, to a buffer with room for exactly them.
     func read(rows range: Range<Int>, into target: UnsafeMutableRawBufferPointer) throws {
         precondition(target.count == range.count * layout.rowBytes, "room of \(target.count)")
-        try forEachPiece(rows: range) { start, piece in
+        try forEachPiece(rows: range, straightTo: target) { start, piece in
             UnsafeMutableRawBufferPointer(rebasing: target[start...]).copyMemory(from: piece)
         }
     }
