@@ -265,7 +265,7 @@ enum HDF5Library {
 
 extension ElementType {
     /// A new HDF5 type handle; the caller closes it.
-    fileprivate func handle() -> hid_t {
+    func handle() -> hid_t {
         switch self {
         case .u8: rh5_type_u8()
         case .i8: rh5_type_i8()
@@ -280,7 +280,7 @@ extension ElementType {
 }
 
 /// The handles of one call, closed in reverse order when it ends.
-private final class Handles {
+final class Handles {
     let path: String
     private var open: [(id: hid_t, close: @convention(c) (hid_t) -> herr_t)] = []
 
@@ -337,7 +337,7 @@ private final class Handles {
 }
 
 /// A walk over a file's objects that lets only our own kinds through (PRACTICE.md 5.2).
-private struct HDF5Walk {
+struct HDF5Walk {
     let handles: Handles
     let fileBytes: Int
     let limit: Int
@@ -508,80 +508,6 @@ private struct HDF5Walk {
             throw handles.refuse("the filters of '\(name)' (\(ids))")
         }
         return codec
-    }
-
-    private func places(of dataset: hid_t, space: hid_t, in array: ArrayLayout) throws
-        -> [ChunkPlace]
-    {
-        let across = array.chunksAcross
-        let (expected, overflow) = ((array.rows + array.chunkRows - 1) / array.chunkRows)
-            .multipliedReportingOverflow(by: across)
-        // The search is quadratic, and no array of ours has more chunks than this.
-        guard !overflow, expected <= 16_384 else { throw handles.refuse("\(expected) chunks") }
-        var count: hsize_t = 0
-        try handles.check(H5Dget_num_chunks(dataset, space, &count), array.name)
-        guard count == hsize_t(expected) else {
-            throw CacheError.corrupt(
-                handles.path,
-                "'\(array.name)' has \(count) chunks, not \(expected)"
-            )
-        }
-        let checksums = try checksums(of: dataset, name: array.name, count: expected)
-        let rawSize = array.chunkBytes
-        let columns = hsize_t(array.chunkColumns ?? array.columns ?? 1)
-        var result = [ChunkPlace?](repeating: nil, count: expected)
-        for i in 0..<count {
-            var offset = [hsize_t](repeating: 0, count: 2)
-            var mask: UInt32 = 0
-            var address: haddr_t = 0
-            var size: hsize_t = 0
-            try handles.check(
-                H5Dget_chunk_info(dataset, space, i, &offset, &mask, &address, &size),
-                array.name
-            )
-            let place = offset[0] / hsize_t(array.chunkRows)
-            let part = offset[1] / columns
-            let isRaw = mask != 0
-            guard place < count, part < hsize_t(across), offset[1] % columns == 0,
-                offset[0] % hsize_t(array.chunkRows) == 0
-            else {
-                throw CacheError.corrupt(handles.path, "a chunk of '\(array.name)' is out of place")
-            }
-            let ordinal = place * hsize_t(across) + part
-            guard ordinal < count,
-                result[Int(ordinal)] == nil, size > 0, size <= hsize_t(rawSize),
-                !isRaw || size == hsize_t(rawSize), !isRaw || mask == array.codec.rawMask,
-                address <= haddr_t(fileBytes), size <= haddr_t(fileBytes) - address
-            else {
-                throw CacheError.corrupt(
-                    handles.path,
-                    "chunk \(ordinal) of '\(array.name)' is out of place"
-                )
-            }
-            result[Int(ordinal)] = ChunkPlace(
-                offset: Int(address),
-                size: Int(size),
-                isRaw: isRaw,
-                checksum: checksums[Int(ordinal)]
-            )
-        }
-        return result.compactMap(\.self)
-    }
-
-    private func checksums(of dataset: hid_t, name: String, count: Int) throws -> [UInt32] {
-        let attribute = try handles.keep(
-            H5Aopen(dataset, HDF5Library.checksumAttribute, rh5_default()),
-            H5Aclose,
-            "the checksums of '\(name)'"
-        )
-        let stored = try handles.keep(H5Aget_type(attribute), H5Tclose)
-        let type = try handles.keep(ElementType.u32.handle(), H5Tclose)
-        let space = try handles.keep(H5Aget_space(attribute), H5Sclose)
-        guard H5Tequal(stored, type) > 0, H5Sget_simple_extent_npoints(space) == hssize_t(count)
-        else { throw handles.refuse("the checksum table of '\(name)'") }
-        var values = [UInt32](repeating: 0, count: count)
-        try handles.check(H5Aread(attribute, type, &values), "the checksums of '\(name)'")
-        return values
     }
 
     func header(of file: hid_t) throws -> String {
