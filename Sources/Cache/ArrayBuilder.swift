@@ -21,6 +21,7 @@ struct ArrayBuilder {
 
     /// - Parameters:
     ///   - expectedRows: Rows that will come, where that is known.
+    ///   - chunkBytes: Raw bytes of one chunk.
     ///   - splitsRows: Whether a row beyond `longestRow` is cut into several chunks.
     ///   - candidates: The codec is the one of these that packs the first chunk best.
     init(
@@ -28,6 +29,7 @@ struct ArrayBuilder {
         _ type: ElementType,
         columns: Int? = nil,
         expectedRows: Int = 0,
+        chunkBytes: Int = Self.chunkBytes,
         splitsRows: Bool = false,
         candidates: [ChunkCodec]
     ) {
@@ -38,7 +40,7 @@ struct ArrayBuilder {
         let rowBytes = max(1, (columns ?? 1) * type.size)
         // Finding chunks is quadratic in HDF5, so a very large array gets larger chunks.
         let atLeast = min(ChunkCodec.largestChunk, expectedRows * rowBytes / 1000)
-        chunkRows = max(1, max(Self.chunkBytes, atLeast) / rowBytes)
+        chunkRows = max(1, max(chunkBytes, atLeast) / rowBytes)
         if splitsRows, let columns, rowBytes > Self.longestRow {
             let parts = (rowBytes + Self.longestRow - 1) / Self.longestRow
             // Whole groups of eight, which the bit shuffle works on.

@@ -40,6 +40,18 @@ enum ShardFormat {
         var columns: Int?
         /// Has an entry for each of the shard's rows.
         var isByRow = false
+
+        /// Raw bytes of a chunk: smaller where an example has little, so that reading a few neighbours does
+        /// not unpack what belongs to a thousand others.
+        var chunkBytes: Int {
+            switch name {
+            case ShardFormat.textBytes, ShardFormat.tokenIDs, ShardFormat.logPartition: 32 << 10
+            case ShardFormat.topKIDs, ShardFormat.topKLogProbs, ShardFormat.sampleIDs,
+                ShardFormat.sampleCounts, ShardFormat.sampleOffsets:
+                64 << 10
+            default: type == .bf16 && columns == nil ? 32 << 10 : ArrayBuilder.chunkBytes
+            }
+        }
     }
 
     /// Every array of a shard, in the order of the file.

@@ -34,6 +34,7 @@ public final class ShardWriter {
                 array.name,
                 array.type,
                 columns: array.columns,
+                chunkBytes: array.chunkBytes,
                 splitsRows: array.name == ShardFormat.fullLogProbs,
                 candidates: writer.description.codecs(array.type)
             )
