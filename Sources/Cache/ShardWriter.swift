@@ -34,7 +34,9 @@ public final class ShardWriter {
                 array.name,
                 array.type,
                 columns: array.columns,
-                chunkBytes: array.chunkBytes,
+                // What an older version began goes on as it was.
+                chunkBytes: writer.description.formatVersion < 3
+                    ? ArrayBuilder.chunkBytes : array.chunkBytes,
                 splitsRows: array.name == ShardFormat.fullLogProbs,
                 candidates: writer.description.codecs(array.type)
             )
