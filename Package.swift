@@ -43,6 +43,9 @@ let package = Package(
         // Loops that touch tokens x hidden: plain C, several instruction sets, chosen at run time.
         .target(name: "CKernels", cSettings: optimizedC),
 
+        // The process that reads strangers' file structure: its walls and its socket.
+        .target(name: "CJail"),
+
         // Storage, matrix views, matrix products, threads, random numbers.
         .target(
             name: "Tensors",
@@ -71,14 +74,14 @@ let package = Package(
         .target(
             name: "Cache",
             dependencies: [
-                "CHDF5", "CLZ4", "CZlib", "CKernels",
+                "CHDF5", "CJail", "CLZ4", "CZlib", "CKernels",
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: optimized
         ),
         .testTarget(
             name: "CacheTests",
-            dependencies: ["Cache", "TestSupport"],
+            dependencies: ["Cache", "CJail", "TestSupport"],
             resources: [.copy("Fixtures")]
         ),
 
@@ -143,6 +146,6 @@ let package = Package(
 )
 
 for target in package.targets where [.regular, .executable, .test].contains(target.type) {
-    guard target.name != "CKernels" else { continue }
+    guard !["CKernels", "CJail"].contains(target.name) else { continue }
     target.swiftSettings = (target.swiftSettings ?? []) + settings
 }

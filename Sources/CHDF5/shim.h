@@ -3,6 +3,8 @@
 #pragma once
 #include <hdf5.h>
 
+#include "driver.h"
+
 static inline hid_t rh5_type_u8(void) { return H5Tcopy(H5T_STD_U8LE); }
 static inline hid_t rh5_type_i8(void) { return H5Tcopy(H5T_STD_I8LE); }
 static inline hid_t rh5_type_u16(void) { return H5Tcopy(H5T_STD_U16LE); }

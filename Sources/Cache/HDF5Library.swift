@@ -17,7 +17,13 @@ enum HDF5Library {
         guard H5open() >= 0, H5PLset_loading_state(0) >= 0 else { return false }
         return rh5_register_filter(ChunkCodec.Filter.lz4ID, "lz4 (retort)") >= 0
             && rh5_register_filter(ChunkCodec.Filter.bitshuffleID, "bitshuffle (retort)") >= 0
+            && driver >= 0
     }()
+    /// Reads an open descriptor, and nothing else.
+    private static let driver = rh5_register_driver()
+
+    /// Starts the library, for a process that cannot open files later on.
+    static func start() -> Bool { lock.withLock { isReady } }
 
     private static func call<T>(path: String, _ body: (Handles) throws -> T) throws -> T {
         lock.lock()
@@ -238,25 +244,24 @@ enum HDF5Library {
     /// Walks an open file and lists its arrays; anything that we do not write is refused.
     ///
     /// - Parameters:
-    ///   - descriptor: The file that was checked; HDF5 opens the same one, whatever the path is now.
+    ///   - descriptor: The file that was checked; HDF5 reads this one and can open no other.
+    ///   - fileBytes: Its size, for a process that cannot ask for it.
     ///   - limit: The most elements that any array may have.
-    static func list(descriptor: Int32, path: String, limit: Int) throws -> FileListing {
-        try call(path: path) { handles in
-            var status = stat()
-            guard fstat(descriptor, &status) == 0 else {
-                throw CacheError.system(path, "stat", code: errno)
-            }
-            let access = try handles.keep(rh5_access_read(), H5Pclose)
+    static func list(
+        descriptor: Int32,
+        path: String,
+        fileBytes: Int? = nil,
+        limit: Int
+    ) throws -> FileListing {
+        let bytes = try fileBytes ?? DurableFile.size(descriptor, path: path)
+        return try call(path: path) { handles in
             let file = try handles.keep(
-                rh5_file_open("/proc/self/fd/\(descriptor)", access),
+                rh5_descriptor_open(driver, descriptor, hsize_t(max(0, bytes))),
                 H5Fclose,
                 "open"
             )
-            var walk = HDF5Walk(
-                handles: handles,
-                fileBytes: Int(status.st_size),
-                limit: limit
-            )
+            // No number of elements, in bytes, is beyond an Int.
+            var walk = HDF5Walk(handles: handles, fileBytes: bytes, limit: min(limit, 1 << 56))
             try walk.visit(group: file, prefix: "", depth: 0)
             return FileListing(header: try walk.header(of: file), arrays: walk.arrays)
         }
@@ -327,12 +332,7 @@ final class Handles {
     }
 
     func refuse(_ what: String) -> CacheError {
-        CacheError(
-            .corrupt,
-            path: path,
-            "\(what) is not allowed in a cache",
-            remedy: "The file was not made by retort; do not use it."
-        )
+        .foreign(path, "\(what) is not allowed in a cache")
     }
 }
 

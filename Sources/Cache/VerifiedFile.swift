@@ -55,6 +55,6 @@ final class VerifiedFile: Sendable {
     deinit { if descriptor >= 0 { close(descriptor) } }
 
     func list(limit: Int) throws -> FileListing {
-        try HDF5Library.list(descriptor: descriptor, path: path, limit: limit)
+        try HDF5Jail.list(descriptor: descriptor, path: path, limit: limit)
     }
 }

@@ -1,0 +1,221 @@
+import Foundation
+
+/// A listing as bytes between the process that reads structure and the one that asked.
+///
+/// The reader may have been taken over by the file that it reads. So whatever comes back is checked as
+/// the walk over a stranger's file checks it: nothing in it makes the parent read outside the file or a
+/// buffer, or take more memory than the bytes have.
+enum ListingWire {
+    private static let magic: UInt32 = 0x3148_4C52
+    /// What the first byte after the magic says.
+    private enum Outcome: UInt8 {
+        case listing, corrupt, foreign, unsupported
+    }
+    private static let longestMessage = 400
+
+    // MARK: The reader's side
+
+    /// The bytes of what `body` lists, or of its error.
+    static func encoded(_ body: () throws -> FileListing) -> [UInt8] {
+        var out: [UInt8] = []
+        func put<T: FixedWidthInteger>(_ value: T) {
+            withUnsafeBytes(of: value.littleEndian) { out.append(contentsOf: $0) }
+        }
+        func put(text: String) {
+            put(UInt32(text.utf8.count))
+            out += text.utf8
+        }
+        put(magic)
+        do {
+            let listing = try body()
+            put(Outcome.listing.rawValue)
+            put(text: listing.header)
+            put(UInt32(listing.arrays.count))
+            for array in listing.arrays.values {
+                put(text: array.name)
+                put(UInt8(ElementType.allCases.firstIndex(of: array.type) ?? 255))
+                put(UInt8(ChunkCodec.allCases.firstIndex(of: array.codec) ?? 255))
+                for number in [array.rows, array.columns, array.chunkRows, array.chunkColumns] {
+                    put(Int64(number ?? -1))
+                }
+                put(UInt32(array.chunks.count))
+                for chunk in array.chunks {
+                    put(Int64(chunk.offset))
+                    put(UInt32(chunk.size))
+                    put(UInt8(chunk.isRaw ? 1 : 0))
+                    put(chunk.checksum)
+                }
+            }
+        } catch {
+            let error = error as? CacheError
+            let outcome: Outcome =
+                switch error {
+                case .some(let error) where error.kind == .unsupported: .unsupported
+                case .some(let error) where error.remedy == CacheError.foreignRemedy: .foreign
+                default: .corrupt
+                }
+            put(outcome.rawValue)
+            put(text: String((error?.message ?? "\(error as Any)").prefix(longestMessage)))
+        }
+        return out
+    }
+
+    // MARK: The parent's side
+
+    /// Reads whole values from the front of bytes; nil where there are not enough.
+    private struct Source {
+        var bytes: ArraySlice<UInt8>
+
+        mutating func take(_ count: Int) -> ArraySlice<UInt8>? {
+            guard count >= 0, count <= bytes.count else { return nil }
+            defer { bytes = bytes.dropFirst(count) }
+            return bytes.prefix(count)
+        }
+
+        mutating func take<T: FixedWidthInteger>(_ type: T.Type = T.self) -> T? {
+            take(MemoryLayout<T>.size)?.reversed().reduce(0) { $0 << 8 | T(truncatingIfNeeded: $1) }
+        }
+
+        mutating func text(most: Int) -> String? {
+            guard let count = take(UInt32.self), count <= most else { return nil }
+            return take(Int(count)).flatMap { String(validating: $0, as: UTF8.self) }
+        }
+    }
+
+    /// The listing in `bytes`, or the error that they tell.
+    ///
+    /// - Parameters:
+    ///   - fileBytes: Size of the file, as the parent found it.
+    ///   - limit: The most elements that any array may have.
+    /// - Throws: `CacheError.corrupt` naming `path`.
+    static func decode(
+        _ bytes: [UInt8],
+        path: String,
+        fileBytes: Int,
+        limit: Int
+    ) throws -> FileListing {
+        var source = Source(bytes: bytes[...])
+        guard source.take() == magic, let outcome = source.take().flatMap(Outcome.init) else {
+            throw nonsense(path, "no answer")
+        }
+        guard outcome == .listing else {
+            guard let text = source.text(most: 4 * longestMessage), source.bytes.isEmpty else {
+                throw nonsense(path, "no error")
+            }
+            throw error(outcome, text, path: path)
+        }
+        guard let header = source.text(most: 65_536 * 3), let count = source.take(UInt32.self),
+            count <= 128
+        else { throw nonsense(path, "header or number of arrays") }
+        var arrays: [String: ArrayLayout] = [:]
+        for _ in 0..<count {
+            guard let array = array(&source, fileBytes: fileBytes, limit: limit) else {
+                throw nonsense(path, "array \(arrays.count)")
+            }
+            guard arrays.updateValue(array, forKey: array.name) == nil else {
+                throw nonsense(path, "'\(array.name)' twice")
+            }
+        }
+        guard source.bytes.isEmpty else { throw nonsense(path, "more than the arrays") }
+        return FileListing(header: header, arrays: arrays)
+    }
+
+    /// One array, by the rules of `HDF5Walk`; nil where it breaks one.
+    private static func array(_ source: inout Source, fileBytes: Int, limit: Int) -> ArrayLayout? {
+        guard let name = source.text(most: 3 * 65), isPlain(name),
+            let typeNumber = source.take(UInt8.self), typeNumber < ElementType.allCases.count,
+            let codecNumber = source.take(UInt8.self), codecNumber < ChunkCodec.allCases.count,
+            let rows = source.take(Int64.self), let columns = source.take(Int64.self),
+            let chunkRows = source.take(Int64.self), let chunkColumns = source.take(Int64.self),
+            let count = source.take(UInt32.self)
+        else { return nil }
+        var array = ArrayLayout(
+            name: name,
+            type: ElementType.allCases[Int(typeNumber)],
+            codec: ChunkCodec.allCases[Int(codecNumber)],
+            rows: Int(rows),
+            columns: columns < 0 ? nil : Int(columns),
+            chunkRows: Int(chunkRows),
+            chunkColumns: chunkColumns < 0 ? nil : Int(chunkColumns),
+            chunks: []
+        )
+        // Elements before anything is multiplied; -1 is the one number for "not there".
+        let (elements, overflow) = max(1, rows).multipliedReportingOverflow(by: max(1, columns))
+        guard rows >= 0, columns >= -1, chunkColumns >= -1, !overflow,
+            elements <= Int64(min(limit, 1 << 56))
+        else { return nil }
+        if rows == 0 || columns == 0 {
+            return chunkRows == 1 && chunkColumns < 0 && count == 0 ? array : nil
+        }
+        let isCut = chunkRows == 1 && chunkColumns > 0 && chunkColumns < columns
+        guard chunkRows > 0, chunkRows <= rows, chunkColumns < 0 || isCut,
+            array.chunkRows <= ChunkCodec.largestChunk / array.rowBytes
+        else { return nil }
+        let down = (array.rows - 1) / array.chunkRows + 1
+        let (expected, tooMany) = down.multipliedReportingOverflow(by: array.chunksAcross)
+        guard !tooMany, expected <= 16_384, Int(count) == expected else { return nil }
+        array.chunks.reserveCapacity(expected)
+        for _ in 0..<expected {
+            guard let offset = source.take(Int64.self), let size = source.take(UInt32.self),
+                let raw = source.take(UInt8.self), raw <= 1,
+                let checksum = source.take(UInt32.self),
+                size > 0, Int(size) <= array.chunkBytes, raw == 0 || Int(size) == array.chunkBytes,
+                offset >= 0, Int(size) <= fileBytes, Int(offset) <= fileBytes - Int(size)
+            else { return nil }
+            array.chunks.append(
+                ChunkPlace(
+                    offset: Int(offset),
+                    size: Int(size),
+                    isRaw: raw == 1,
+                    checksum: checksum
+                )
+            )
+        }
+        return array
+    }
+
+    /// At most three names of at most 64 small letters, digits and underscores.
+    private static func isPlain(_ path: String) -> Bool {
+        let names = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        return names.count <= 3
+            && names.allSatisfy { name in
+                (1...64).contains(name.count)
+                    && name.allSatisfy {
+                        (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x5F
+                    }
+            }
+    }
+
+    private static func error(_ outcome: Outcome, _ text: String, path: String) -> CacheError {
+        // It goes to a terminal: nothing but printable ASCII, on one line.
+        let shown = String(
+            text.unicodeScalars.prefix(longestMessage).map {
+                (0x20...0x7E).contains($0.value) ? Character($0) : "?"
+            }
+        )
+        switch outcome {
+        case .foreign: return .foreign(path, shown)
+        case .unsupported:
+            return CacheError(
+                .unsupported,
+                path: path,
+                shown,
+                remedy: "Install libhdf5 1.10 or later."
+            )
+        case .corrupt, .listing: return .corrupt(path, shown)
+        }
+    }
+
+    private static func nonsense(_ path: String, _ what: String) -> CacheError {
+        .foreign(path, "this file's structure gives no listing (\(what))")
+    }
+}
+
+extension CacheError {
+    static let foreignRemedy = "The file was not made by retort; do not use it."
+
+    /// A file that is not, or not only, damaged: it has what no file of ours has.
+    static func foreign(_ path: String, _ message: String) -> CacheError {
+        CacheError(.corrupt, path: path, message, remedy: foreignRemedy)
+    }
+}
