@@ -4,8 +4,7 @@ import Foundation
 final class CacheLoader: Sendable {
     /// Examples of the split in each shard.
     let sizes: [Int]
-    /// Bytes of examples that are read in one go: half the memory, for one load is read while the one
-    /// before is used.
+    /// Bytes of examples that are read in one go.
     let budget: Int
 
     private let reader: CacheReader
@@ -31,7 +30,10 @@ final class CacheLoader: Sendable {
         self.logits = logits
         self.extra = extra
         sizes = reader.manifest.shards.map { $0.splits[split] ?? 0 }
-        budget = max(1, reading.memory / 2)
+        // One load is read while the one before is used, and an eighth of the memory is for unpacked
+        // chunks; the rest is what open shards and the allocator take.
+        budget = max(1, reading.memory / 3)
+        reader.chunks.keep(atMost: reading.memory / 8)
         tables = TableCache()
     }
 
@@ -42,21 +44,49 @@ final class CacheLoader: Sendable {
 
     /// About how many bytes these examples take in memory.
     func bytes(_ places: [CacheOrder.Place]) throws -> Int {
-        let description = reader.manifest.description
-        let signals = description.signals
-        var perRow = 0
-        if hidden { perRow += 4 * description.teacher.hiddenSize }
-        perRow += 4 * description.teacher.hiddenSize * extra.hiddenLayers.count
-        if logits { perRow += 8 * description.topK + 4 }
-        if extra.samples { perRow += 6 * signals.samples }
-        if extra.fullLogits { perRow += 4 * description.teacher.vocabularySize }
+        let perRow = Self.bytesPerRow(reader.manifest.description, hidden, logits, extra)
         return try places.reduce(0) { sum, place in
             let table = try table(of: place.shard)
             let tokens = table.lengths(place.ordinal)
             let rows = extra.allPositions ? tokens : table.rows(place.ordinal)
-            // Texts are about four bytes a token; the rest is what Swift needs to keep arrays.
-            return sum + rows * perRow + tokens * 8 + 512
+            return sum + Self.bytes(rows: rows, tokens: tokens, perRow: perRow)
         }
+    }
+
+    /// Examples that are shuffled among each other unless said otherwise: as many as take 128 MiB on
+    /// average, 256 to 4,096, by the manifest alone.
+    static func window(
+        _ manifest: CacheManifest,
+        hidden: Bool,
+        logits: Bool,
+        extra: ExtraSignals
+    ) -> Int {
+        let perRow = bytesPerRow(manifest.description, hidden, logits, extra)
+        let total = manifest.shards.reduce(0.0) {
+            $0 + Double(bytes(rows: $1.rows, tokens: $1.tokens, perRow: perRow))
+        }
+        let records = manifest.shards.reduce(0.0) { $0 + Double($1.records) }
+        return min(4096, max(256, Int(Double(128 << 20) * records / max(1, total))))
+    }
+
+    private static func bytes(rows: Int, tokens: Int, perRow: Int) -> Int {
+        // Texts are about four bytes a token; the rest is what Swift needs to keep arrays.
+        rows * perRow + tokens * 8 + 512
+    }
+
+    private static func bytesPerRow(
+        _ description: CacheDescription,
+        _ hidden: Bool,
+        _ logits: Bool,
+        _ extra: ExtraSignals
+    ) -> Int {
+        let teacher = description.teacher
+        var perRow = 4 * teacher.hiddenSize * extra.hiddenLayers.count
+        if hidden { perRow += 4 * teacher.hiddenSize }
+        if logits { perRow += 8 * description.topK + 4 }
+        if extra.samples { perRow += 6 * description.signals.samples }
+        if extra.fullLogits { perRow += 4 * teacher.vocabularySize }
+        return perRow
     }
 
     /// The batches of some steps, which are read together.

@@ -18,7 +18,7 @@ public final class CacheReader: @unchecked Sendable {
     public var shardCount: Int { manifest.shards.count }
 
     private let lock = NSLock()
-    private let chunks: ChunkCache
+    let chunks: ChunkCache
     /// The shards in use, least recently used first: few, since each has tables in memory.
     private var open: [(index: Int, reader: ShardReader)] = []
     private static let openShards = 32

@@ -64,7 +64,8 @@ public final class CacheStream: Sendable {
 
     /// How a stream reads; nothing of it changes the sequence.
     public struct Reading: Sendable, Equatable {
-        /// Bytes of examples in memory at the same time, read and not yet taken.
+        /// Bytes in memory at the same time: examples that were read and not yet taken, and what it takes
+        /// to read them.
         public var memory: Int
         /// Threads that read and unpack.
         public var threads: Int
@@ -95,7 +96,7 @@ public final class CacheStream: Sendable {
     /// - Parameters:
     ///   - seed: With the epoch, decides the order.
     ///   - window: Examples shuffled among each other; larger mixes better, smaller reads nearer
-    ///     places of the disk.
+    ///     places of the disk. Nil takes as many as are 128 MiB on average, 256 to 4,096.
     ///   - batch: When a batch is full; with several ranks, the batch of each.
     ///   - rank: Which part of each step this process takes; with several, the last examples of an epoch
     ///     that do not make a whole batch for each are left out.
@@ -107,7 +108,7 @@ public final class CacheStream: Sendable {
         reader: CacheReader,
         split: String,
         seed: UInt64,
-        window: Int = 4096,
+        window: Int? = nil,
         batch: BatchSize,
         rank: Rank = Rank(),
         reading: Reading = Reading(),
@@ -128,7 +129,11 @@ public final class CacheStream: Sendable {
         }
         self.split = split
         self.seed = seed
-        self.window = max(1, window)
+        self.window = max(
+            1,
+            window
+                ?? CacheLoader.window(reader.manifest, hidden: hidden, logits: logits, extra: extra)
+        )
         self.rank = rank
         self.size =
             switch batch {

@@ -24,7 +24,7 @@ final class ChunkCache: @unchecked Sendable {
         let chunk: Int
     }
 
-    private let limit: Int
+    private var limit: Int
     private let lock = NSLock()
     private var entries: [Key: (buffer: ChunkBuffer, used: UInt64)] = [:]
     private var held = 0
@@ -44,6 +44,14 @@ final class ChunkCache: @unchecked Sendable {
         return made
     }
 
+    /// Lowers the bytes held at most.
+    func keep(atMost bytes: Int) {
+        lock.withLock {
+            limit = min(limit, bytes)
+            trim()
+        }
+    }
+
     private func find(_ key: Key) -> ChunkBuffer? {
         lock.lock()
         defer { lock.unlock() }
@@ -59,6 +67,10 @@ final class ChunkCache: @unchecked Sendable {
         clock += 1
         held += buffer.bytes.count - (entries[key]?.buffer.bytes.count ?? 0)
         entries[key] = (buffer, clock)
+        trim()
+    }
+
+    private func trim() {
         // A few hundred entries: looking through them costs less than unpacking one.
         while held > limit, entries.count > 1,
             let oldest = entries.min(by: { $0.value.used < $1.value.used })

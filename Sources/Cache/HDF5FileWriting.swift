@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// From packed arrays to a named, checked file of the cache.
 enum HDF5FileWriting {
@@ -37,14 +38,12 @@ enum HDF5FileWriting {
                 throw CacheError.corrupt(url.path, "an array is missing after writing")
             }
             for array in listing.arrays.values {
-                let reader = ArrayReader(layout: array, descriptor: descriptor, path: url.path)
-                for chunk in array.chunks.indices { try reader.check(chunk: chunk) }
                 entry.arrays[array.name] = ArrayBytes(
                     raw: array.rawBytes,
                     stored: array.storedBytes
                 )
             }
-            entry.sha256 = try sha256(descriptor: descriptor, path: url.path)
+            entry.sha256 = try hash(descriptor, url.path, whileChecking: listing)
             entry.dataRanges = listing.dataRanges
             entry.structureSHA256 = try sha256(
                 descriptor: descriptor,
@@ -53,5 +52,39 @@ enum HDF5FileWriting {
             )
         }
         return entry
+    }
+
+    /// SHA-256 of the file; the chunks are read back on the other threads meanwhile.
+    private static func hash(
+        _ descriptor: Int32,
+        _ path: String,
+        whileChecking listing: FileListing
+    ) throws -> String {
+        let readers = listing.arrays.values.map {
+            ArrayReader(layout: $0, descriptor: descriptor, path: path)
+        }
+        let parts = readers.flatMap { reader in
+            stride(from: 0, to: reader.layout.chunks.count, by: ArrayBuilder.batch).map {
+                (reader, $0..<min($0 + ArrayBuilder.batch, reader.layout.chunks.count))
+            }
+        }
+        let outcome = Mutex<(hash: String, error: (any Error)?)>(("", nil))
+        // The hash is the longest piece of work, and the one that cannot be cut.
+        DispatchQueue.concurrentPerform(iterations: 1 + parts.count) { index in
+            do {
+                if index == 0 {
+                    let hash = try sha256(descriptor: descriptor, path: path)
+                    outcome.withLock { $0.hash = hash }
+                } else {
+                    let (reader, chunks) = parts[index - 1]
+                    for chunk in chunks { try reader.check(chunk: chunk) }
+                }
+            } catch {
+                outcome.withLock { $0.error = $0.error ?? error }
+            }
+        }
+        let (hash, error) = outcome.withLock { $0 }
+        if let error { throw error }
+        return hash
     }
 }

@@ -52,7 +52,7 @@ extension DistillSettings {
             ("batch_examples", batchExamples), ("accumulate", accumulate),
             ("max_prompt_length", maxPromptLength), ("keep_checkpoints", keepCheckpoints),
             ("head_memory_mib", headMemoryMiB), ("loader_memory_mib", loaderMemoryMiB),
-            ("shuffle_window", shuffleWindow),
+            ("shuffle_window", shuffleWindow ?? 1),
         ] {
             try require(
                 (1...1_000_000).contains(value),

@@ -28,8 +28,8 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var unfinishedCache = false
     /// Bytes of examples read ahead, in MiB; changes neither order nor numbers.
     public var loaderMemoryMiB = 512
-    /// Examples that are shuffled among each other.
-    public var shuffleWindow = 4096
+    /// Examples that are shuffled among each other; nil takes as many as are 128 MiB, 256 to 4,096.
+    public var shuffleWindow: Int?
     /// The run's directory: metrics, checkpoints, the student.
     public var output: String
     /// Where the student starts from.
@@ -155,7 +155,7 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         }
         try set(.unfinishedCache, &unfinishedCache)
         try set(.loaderMemoryMiB, &loaderMemoryMiB)
-        try set(.shuffleWindow, &shuffleWindow)
+        shuffleWindow = try c.decodeIfPresent(Int.self, forKey: .shuffleWindow)
         try set(.criterion, &criterion)
         try set(.kdRate, &kdRate)
         try set(.temperature, &temperature)
