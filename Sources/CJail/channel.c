@@ -51,8 +51,9 @@ int cj_spawn(const char *executable, const char *argument, int socket, int keeps
     sigset_t none, all;
     sigemptyset(&none);
     sigfillset(&all);
-    sigdelset(&all, SIGKILL);
-    sigdelset(&all, SIGSTOP);
+    // The command ignores Ctrl-C and TERM in its own way, and so does the keeper from its first moment.
+    const int kept[] = {SIGKILL, SIGSTOP, SIGINT, SIGTERM};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) sigdelset(&all, kept[i]);
     if (!code) code = posix_spawnattr_setsigmask(&attributes, &none);
     if (!code) code = posix_spawnattr_setsigdefault(&attributes, &all);
     if (!code)

@@ -29,12 +29,7 @@ enum HDF5Library {
         lock.lock()
         defer { lock.unlock() }
         guard isReady else {
-            throw CacheError(
-                .unsupported,
-                path: path,
-                "the HDF5 library does not start",
-                remedy: "Install libhdf5 1.10 or later."
-            )
+            throw CacheError.noLibrary(path, "the HDF5 library does not start")
         }
         rh5_silence()
         let handles = Handles(path: path)

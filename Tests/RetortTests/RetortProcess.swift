@@ -22,12 +22,13 @@ struct RetortProcess {
     private let folder: URL
     private let tag = UUID().uuidString
 
-    /// Starts the command in a folder.
-    init(_ arguments: [String], in folder: URL) throws {
+    /// Starts the command in a folder, with `environment` besides this process's.
+    init(_ arguments: [String], in folder: URL, environment: [String: String] = [:]) throws {
         self.folder = folder
         process.executableURL = Self.executable
         process.arguments = arguments
         process.currentDirectoryURL = folder
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
         // Files, not pipes: nothing has to be read while the process runs.
         for name in ["out", "err"] {
@@ -62,7 +63,11 @@ struct RetortProcess {
     }
 
     /// Runs the command to its end.
-    static func run(_ arguments: [String], in folder: URL) throws -> Result {
-        try RetortProcess(arguments, in: folder).wait()
+    static func run(
+        _ arguments: [String],
+        in folder: URL,
+        environment: [String: String] = [:]
+    ) throws -> Result {
+        try RetortProcess(arguments, in: folder, environment: environment).wait()
     }
 }

@@ -195,13 +195,7 @@ enum ListingWire {
         )
         switch outcome {
         case .foreign: return .foreign(path, shown)
-        case .unsupported:
-            return CacheError(
-                .unsupported,
-                path: path,
-                shown,
-                remedy: "Install libhdf5 1.10 or later."
-            )
+        case .unsupported: return .noLibrary(path, shown)
         case .corrupt, .listing: return .corrupt(path, shown)
         }
     }
@@ -217,5 +211,10 @@ extension CacheError {
     /// A file that is not, or not only, damaged: it has what no file of ours has.
     static func foreign(_ path: String, _ message: String) -> CacheError {
         CacheError(.corrupt, path: path, message, remedy: foreignRemedy)
+    }
+
+    /// A machine without the library that the format needs.
+    static func noLibrary(_ path: String, _ message: String) -> CacheError {
+        CacheError(.unsupported, path: path, message, remedy: "Install libhdf5 1.10 or later.")
     }
 }
