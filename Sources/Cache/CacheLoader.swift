@@ -49,11 +49,12 @@ final class CacheLoader: Sendable {
             let table = try table(of: place.shard)
             let tokens = table.lengths(place.ordinal)
             let rows = extra.allPositions ? tokens : table.rows(place.ordinal)
-            return sum + Self.bytes(rows: rows, tokens: tokens, perRow: perRow)
+            // Texts are about four bytes a token; the rest is what Swift needs to keep arrays.
+            return sum + rows * perRow + tokens * 8 + 512
         }
     }
 
-    /// Examples that are shuffled among each other unless said otherwise: as many as take 128 MiB on
+    /// Examples that are shuffled among each other unless said otherwise: as many as take 256 MiB on
     /// average, 256 to 4,096, by the manifest alone.
     static func window(
         _ manifest: CacheManifest,
@@ -62,16 +63,12 @@ final class CacheLoader: Sendable {
         extra: ExtraSignals
     ) -> Int {
         let perRow = bytesPerRow(manifest.description, hidden, logits, extra)
+        // In floating point: a stranger's manifest may have counts whose product is beyond an integer.
         let total = manifest.shards.reduce(0.0) {
-            $0 + Double(bytes(rows: $1.rows, tokens: $1.tokens, perRow: perRow))
+            $0 + Double($1.rows) * Double(perRow) + Double($1.tokens) * 8
         }
         let records = manifest.shards.reduce(0.0) { $0 + Double($1.records) }
-        return min(4096, max(256, Int(Double(128 << 20) * records / max(1, total))))
-    }
-
-    private static func bytes(rows: Int, tokens: Int, perRow: Int) -> Int {
-        // Texts are about four bytes a token; the rest is what Swift needs to keep arrays.
-        rows * perRow + tokens * 8 + 512
+        return min(4096, max(256, Int(Double(256 << 20) * records / max(1, total))))
     }
 
     private static func bytesPerRow(

@@ -96,7 +96,7 @@ public final class CacheStream: Sendable {
     /// - Parameters:
     ///   - seed: With the epoch, decides the order.
     ///   - window: Examples shuffled among each other; larger mixes better, smaller reads nearer
-    ///     places of the disk. Nil takes as many as are 128 MiB on average, 256 to 4,096.
+    ///     places of the disk. Nil takes as many as are 256 MiB on average, 256 to 4,096.
     ///   - batch: When a batch is full; with several ranks, the batch of each.
     ///   - rank: Which part of each step this process takes; with several, the last examples of an epoch
     ///     that do not make a whole batch for each are left out.

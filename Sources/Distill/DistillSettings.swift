@@ -28,7 +28,7 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var unfinishedCache = false
     /// Bytes of examples read ahead, in MiB; changes neither order nor numbers.
     public var loaderMemoryMiB = 512
-    /// Examples that are shuffled among each other; nil takes as many as are 128 MiB, 256 to 4,096.
+    /// Examples that are shuffled among each other; nil takes as many as are 256 MiB, 256 to 4,096.
     public var shuffleWindow: Int?
     /// The run's directory: metrics, checkpoints, the student.
     public var output: String
