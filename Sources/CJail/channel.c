@@ -48,13 +48,15 @@ int cj_spawn(const char *executable, const char *argument, int socket, int keeps
     if (!code) code = posix_spawn_file_actions_addclosefrom_np(&actions, 4);
 #endif
 #endif
-    sigset_t none, all;
-    sigemptyset(&none);
+    sigset_t held, all;
+    sigemptyset(&held);
     sigfillset(&all);
-    // The command ignores Ctrl-C and TERM in its own way, and so does the keeper from its first moment.
-    const int kept[] = {SIGKILL, SIGSTOP, SIGINT, SIGTERM};
-    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) sigdelset(&all, kept[i]);
-    if (!code) code = posix_spawnattr_setsigmask(&attributes, &none);
+    sigdelset(&all, SIGKILL);
+    sigdelset(&all, SIGSTOP);
+    // Ctrl-C is for the parent, which ends in its own way; the keeper lets these in once it ignores them.
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGTERM);
+    if (!code) code = posix_spawnattr_setsigmask(&attributes, &held);
     if (!code) code = posix_spawnattr_setsigdefault(&attributes, &all);
     if (!code)
         code = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);

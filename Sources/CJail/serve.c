@@ -49,9 +49,13 @@ static int wait_for(pid_t reader, int life, int socket) {
 }
 
 _Noreturn void cj_serve(int socket, cj_answer answer) {
+    prctl(PR_SET_NAME, "retort-hdf5", 0, 0, 0); // It was started as "exe".
     // Ctrl-C goes to everyone at the terminal; the keeper ends with its parent, whose socket closes then.
     const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     close_from((unsigned)socket + 1);
     int walls = cj_wall_keeper();
     if (walls < 0 || cj_send_report(socket, (struct cj_report){CJ_MAGIC, walls}) != 0) _exit(70);

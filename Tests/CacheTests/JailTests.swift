@@ -150,7 +150,9 @@ struct JailTests {
             ("ends the reader", { _, _, _ in nil }),
         ]
         for (words, answer) in cases {
-            let reader = JailedReader { try Self.standIn(seconds: 1, answer) }
+            let reader = JailedReader {
+                try Self.standIn(seconds: words == "hangs" ? 1 : 30, answer)
+            }
             let error = try #require(throws: CacheError.self) { try list(reader, file) }
             #expect(error.kind == .corrupt && error.path == file.path, "\(words): \(error)")
             #expect(error.message.contains(words), "\(words): \(error)")

@@ -27,6 +27,8 @@ package enum HDF5Jail {
     package static func turnOn() {
         let isOff = ProcessInfo.processInfo.environment[offVariable] == "1"
         isOn.store(!isOff, ordering: .releasing)
+        // Without, the keeper would end by itself, but nobody might reap it in a container.
+        atexit { HDF5Jail.reader.end() }
     }
 
     /// Lists the arrays of an open file that others may have written.

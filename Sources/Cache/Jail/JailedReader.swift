@@ -37,6 +37,14 @@ final class JailedReader: @unchecked Sendable {
         )
     }
 
+    /// Ends the keeper, where no file is being read.
+    func end() {
+        guard lock.try() else { return }
+        defer { lock.unlock() }
+        keeper?.end()
+        keeper = nil
+    }
+
     private func answer(descriptor: Int32, path: String, limit: Int) throws -> JailKeeper.Answer {
         lock.lock()
         defer { lock.unlock() }
