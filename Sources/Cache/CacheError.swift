@@ -62,6 +62,13 @@ public struct CacheError: Error, CustomStringConvertible, Sendable {
                 remedy: "Free some space (or raise the quota or file size limit) and run the same "
                     + "command again; what is finished is kept."
             )
+        case ELOOP:
+            return CacheError(
+                .unsupported,
+                path: path,
+                "a symbolic link, which is not followed in a cache",
+                remedy: "Put the file itself here (huggingface-cli download has --local-dir)."
+            )
         case ENOENT:
             return CacheError(
                 .missing,

@@ -41,7 +41,8 @@ public struct CacheVerifier: Sendable {
     ///
     /// A damaged file is opened with HDF5 only when its structure is whole by its own SHA-256:
     /// HDF5 1.10 can crash on damaged structure.
-    /// - Throws: `CacheError.missing` when there is no cache; damage is in the result.
+    /// - Throws: `CacheError.missing` when there is no cache, `io` when a file cannot be read; damage is in
+    ///   the result.
     public func verify(_ directory: URL) throws -> CacheVerification {
         var result = CacheVerification(problems: [], filesChecked: 0, bytesChecked: 0)
         let manifest: CacheManifest
@@ -56,7 +57,8 @@ public struct CacheVerifier: Sendable {
         for entry in manifest.files {
             do {
                 result.problems += try problems(of: entry, in: directory)
-            } catch let error as CacheError {
+            } catch let error as CacheError where [.corrupt, .missing].contains(error.kind) {
+                // Anything else (no permission, a failing disk, a link) says nothing of the content.
                 result.problems.append(CacheProblem(file: entry.path, problem: error.message))
             }
             result.filesChecked += 1

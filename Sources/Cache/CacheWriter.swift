@@ -97,12 +97,16 @@ public final class CacheWriter {
     ///
     /// - Throws: `CacheError.mismatch`.
     static func requireFree(_ output: URL) throws {
+        var isDirectory: ObjCBool = false
+        let exists = FileManager.default.fileExists(atPath: output.path, isDirectory: &isDirectory)
         let there = (try? FileManager.default.contentsOfDirectory(atPath: output.path)) ?? []
-        guard canTakeUp(there) else {
+        guard !exists || (isDirectory.boolValue && canTakeUp(there)) else {
             throw CacheError(
                 .mismatch,
                 path: output.path,
-                "the directory holds something that is not a cache",
+                exists && !isDirectory.boolValue
+                    ? "a file, not a directory"
+                    : "the directory holds something that is not a cache",
                 remedy: "Choose another output."
             )
         }
@@ -144,7 +148,7 @@ public final class CacheWriter {
                 .mismatch,
                 path: directory.path,
                 "holds a cache made with other settings: \(differences.joined(separator: "; "))",
-                remedy: "Use another directory, or delete this one."
+                remedy: "Use another directory."
             )
         }
         try refresh(hashing: { self.worker?.isDealt($0) ?? true })

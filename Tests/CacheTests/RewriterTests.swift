@@ -165,6 +165,25 @@ struct RewriterTests {
         #expect(try CacheRepair(url).repair().problems.isEmpty)
     }
 
+    @Test("what cannot be read for another reason than damage is not dropped")
+    func unreadable() throws {
+        let scratch = try Scratch()
+        let url = scratch.url.appending(path: "a")
+        try sample.write(to: url)
+        let (shard, blob) = (
+            url.appending(path: "shards/00001.h5"), scratch.url.appending(path: "blob")
+        )
+        try FileManager.default.moveItem(at: shard, to: blob)
+        try FileManager.default.createSymbolicLink(at: shard, withDestinationURL: blob)
+        for act in [{ _ = try CacheVerifier().verify(url) }, { _ = try CacheRepair(url).repair() }]
+        {
+            let error = try #require(throws: CacheError.self) { try act() }
+            #expect(error.kind == .unsupported && error.message.contains("symbolic link"))
+        }
+        #expect(FileManager.default.fileExists(atPath: shard.path))
+        #expect(try CacheReader(directory: url).manifest.shards.count == 3)
+    }
+
     @Test("what can be read of a damaged cache goes into a new one")
     func salvage() throws {
         let scratch = try Scratch()

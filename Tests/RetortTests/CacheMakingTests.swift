@@ -75,7 +75,7 @@ struct CacheMakingTests {
             let none = try retort("cache", "subset", "c", "x", "--first", "0", in: folder)
             #expect(none.code == 65 && none.errors.contains("no example is left"))
             let there = try retort("cache", "subset", "c", "a", "--first", "6", in: folder)
-            #expect(there.code == 65 && there.errors.contains("other settings"))
+            #expect(there.code == 73 && there.errors.contains("other settings"))
             let missing = try retort("cache", "subset", "nowhere", "x", in: folder)
             #expect(missing.code == 66)
             try Data("xyz\n".utf8).write(to: folder.appending(path: "ids.txt"))

@@ -9,9 +9,9 @@ extension CacheCommand {
             abstract: "Show what a cache holds, what it costs, and one of its examples.",
             discussion: """
                 Sizes come from manifest.json. The lengths of sequences come from \(shardsLookedAt) shards, \
-                evenly spread (--all: from every one), and the example from its own; those are hashed \
-                before they are used, and an id is looked for in one shard after the other. \
-                --manifest-only opens no shard.
+                evenly spread (--all: from every one), and the example from its own; only \
+                what is read is checked (`retort cache verify` reads all), and an id is looked for in one shard \
+                after the other. --manifest-only opens no shard.
 
                 Examples:
                   retort cache inspect runs/quickstart/cache
@@ -56,7 +56,10 @@ extension CacheCommand {
         }
 
         func run() throws {
-            let reader = try CacheReader(directory: URL(fileURLWithPath: cache))
+            let reader = try CacheReader(directory: URL(fileURLWithPath: cache), unfinished: true)
+            if reader.isSnapshot {
+                Console.say("\(cache): not finished; this is what its \(reader.shardsInWords) hold")
+            }
             var inspection = CacheInspection(summary: CacheSummary(reader.manifest))
             // The summary needs no shard, so it is there even when one of them is damaged.
             if !isJSON { Console.print(inspection.summary.table) }

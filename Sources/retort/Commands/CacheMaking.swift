@@ -13,11 +13,13 @@ enum CacheMaking {
 
     /// Runs `write`, shows how far it is, and prints what was made.
     ///
-    /// - Throws: `Failure` (75) when stopped.
+    /// - Throws: `Failure`: 64 when `output` is one of the inputs or inside it, 73 when something else is
+    ///   there, 75 when stopped.
     static func run(
         _ title: String,
         unit: String,
         output: String,
+        of inputs: [String],
         asJSON: Bool,
         _ write: (
             _ output: URL,
@@ -26,13 +28,19 @@ enum CacheMaking {
         ) throws -> Bool
     ) throws {
         let url = URL(fileURLWithPath: output)
+        for input in inputs { try CacheCommand.refuse(output, inside: input) }
         let progress = ProgressLine(title, unit: unit)
         defer { progress.finish() }
-        let isDone = try write(
-            url,
-            { progress.update(Double($0), of: Double($1)) },
-            { Signals.shouldStop }
-        )
+        let isDone: Bool
+        do {
+            isDone = try write(
+                url,
+                { progress.update(Double($0), of: Double($1)) },
+                { Signals.shouldStop }
+            )
+        } catch let error as CacheError where error.kind == .mismatch && error.path == url.path {
+            throw Failure(error.description, code: Failure.Code.outputExists)
+        }
         progress.finish()
         guard isDone else {
             throw Failure(

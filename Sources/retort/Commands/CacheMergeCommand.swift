@@ -39,6 +39,7 @@ extension CacheCommand {
                     "merge",
                     unit: "shards",
                     output: output,
+                    of: Array(directories.dropLast()),
                     asJSON: isJSON,
                     union.write
                 )

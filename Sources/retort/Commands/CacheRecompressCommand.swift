@@ -82,6 +82,7 @@ extension CacheCommand {
                 "recompress",
                 unit: "examples",
                 output: output,
+                of: [cache],
                 asJSON: isJSON,
                 rewriter.write
             )

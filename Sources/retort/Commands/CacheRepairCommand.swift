@@ -11,7 +11,7 @@ extension CacheCommand {
                 Damaged files are removed, and the cache counts as unfinished: run the same extraction \
                 again, or merge it with another copy, and only they are made or brought. With --salvage \
                 nothing of the cache is changed, and every example that can be read in full goes into a new \
-                cache.
+                cache; do that first where there is neither teacher nor copy.
 
                 Examples:
                   retort cache repair runs/cache && retort extract --config extract.yaml
@@ -52,7 +52,7 @@ extension CacheCommand {
         }
 
         private func save(_ repair: CacheRepair, to output: String) throws {
-            let reader = try CacheReader(directory: URL(fileURLWithPath: cache))
+            let reader = try CacheReader(directory: URL(fileURLWithPath: cache), unfinished: true)
             let progress = ProgressLine("check", unit: "shards")
             let (places, lost) = try repair.readable(reader) {
                 progress.update(Double($0), of: Double($1))
@@ -67,6 +67,7 @@ extension CacheCommand {
                 "salvage",
                 unit: "examples",
                 output: output,
+                of: [cache],
                 asJSON: isJSON,
                 rewriter.write
             )

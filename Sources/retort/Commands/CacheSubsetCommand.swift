@@ -29,7 +29,7 @@ extension CacheCommand {
         @Option(help: "Only this split; give it as often as needed.")
         var split: [String] = []
 
-        @Option(help: "Only the ids that this file lists, one a line.")
+        @Option(help: "Only the ids that this file (- for standard input) lists, one a line.")
         var ids: String?
 
         @Option(help: "Only what this cache does not have.")
@@ -87,6 +87,7 @@ extension CacheCommand {
                 "subset",
                 unit: "examples",
                 output: output,
+                of: [cache],
                 asJSON: isJSON,
                 rewriter.write
             )
@@ -130,7 +131,10 @@ extension CacheCommand {
             let lines = try LineReader(path)
             var result: Set<String> = []
             while let line = try lines.next() {
-                let id = String(decoding: line, as: UTF8.self).trimmingCharacters(in: .whitespaces)
+                // Files from Windows have a mark at the start and other line ends.
+                let id = String(decoding: line, as: UTF8.self).trimmingCharacters(
+                    in: .whitespacesAndNewlines.union(CharacterSet(charactersIn: "\u{FEFF}"))
+                )
                 guard !id.isEmpty else { continue }
                 guard id.count == 32, id.allSatisfy(\.isHexDigit) else {
                     throw Failure(
