@@ -41,9 +41,6 @@ public struct CacheRepair {
         let lost = manifest.files.filter {
             damaged.contains($0.path) && $0.path != CacheLayout.readme
         }
-        // From here on the cache says that it is not finished.
-        let manifestURL = directory.appendingPathComponent(CacheManifest.fileName)
-        if manager.fileExists(atPath: manifestURL.path) { try manager.removeItem(at: manifestURL) }
         for file in lost {
             let url = directory.appendingPathComponent(file.path)
             // Damage can be that it is not there.
@@ -71,6 +68,11 @@ public struct CacheRepair {
             outcome.rewritten += [CacheManifest.fileName, CacheLayout.readme].filter(
                 damaged.contains
             )
+        } else {
+            // Last: a kill before this leaves a manifest, or a journal, that says what the cache is.
+            let url = directory.appendingPathComponent(CacheManifest.fileName)
+            if manager.fileExists(atPath: url.path) { try manager.removeItem(at: url) }
+            try DurableFile.flush(directory: directory)
         }
         return outcome
     }
