@@ -2,9 +2,9 @@
 ///
 /// Printable bytes stand for themselves; the 68 others take the code points from U+0100 on, in order,
 /// so that a vocabulary can be kept as text without spaces or control characters.
-enum ByteAlphabet {
+package enum ByteAlphabet {
     /// The character of each byte.
-    static let scalars: [Unicode.Scalar] = {
+    package static let scalars: [Unicode.Scalar] = {
         var scalars: [Unicode.Scalar] = []
         var extra: UInt16 = 0x100
         for byte in UInt8.min...UInt8.max {
@@ -27,7 +27,7 @@ enum ByteAlphabet {
     }()
 
     /// The bytes that `piece` stands for; its own UTF-8 when it uses another alphabet.
-    static func decode(_ piece: String) -> [UInt8] {
+    package static func decode(_ piece: String) -> [UInt8] {
         var out: [UInt8] = []
         out.reserveCapacity(piece.utf8.count)
         for scalar in piece.unicodeScalars {

@@ -138,14 +138,14 @@ extension DecoderStep {
 }
 
 /// Pieces that stand for one byte each, `<0x00>` to `<0xFF>`.
-enum SpelledByte {
-    static func name(_ byte: UInt8) -> String {
+package enum SpelledByte {
+    package static func name(_ byte: UInt8) -> String {
         let hex = String(byte, radix: 16, uppercase: true)
         return hex.utf8.count == 1 ? "<0x0\(hex)>" : "<0x\(hex)>"
     }
 
     /// The byte of a piece, in small letters too.
-    static func byte(_ piece: [UInt8]) -> UInt8? {
+    package static func byte(_ piece: [UInt8]) -> UInt8? {
         guard piece.count == 6, piece.starts(with: "<0x".utf8), piece[5] == UInt8(ascii: ">") else {
             return nil
         }
