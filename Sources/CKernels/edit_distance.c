@@ -90,15 +90,26 @@ uint64_t ck_text_signature(const uint8_t *text, size_t length) {
 // for no more than the members do, so with a, b the bits that the other lacks, |A - B| >= max(a, b - d) and
 // |B - A| >= max(b, a + d). bounds = max of these, less the |d| that all texts of this length have.
 CK_INLINE void set_bounds(
-    const ck_text_index *x, size_t from, size_t to, uint64_t signature, long longer, uint8_t *bounds
+    const uint64_t *restrict signatures, const uint8_t *restrict sizes, size_t count,
+    uint64_t signature, int32_t d, uint8_t *restrict bounds
 ) {
-    int32_t own = __builtin_popcountll(signature) + (longer < 0 ? (int32_t)longer : 0);
-    int32_t less = longer > 0 ? (int32_t)longer : 0;
-    for (size_t i = from; i < to; i++) {
-        int32_t common = (int32_t)__builtin_popcountll(signature & x->signatures[i]);
-        int32_t other = x->sizes[i] - less;
+    int32_t own = __builtin_popcountll(signature) + (d < 0 ? d : 0), less = d > 0 ? d : 0;
+    for (size_t i = 0; i < count; i++) {
+        int32_t common = (int32_t)__builtin_popcountll(signature & signatures[i]);
+        int32_t other = sizes[i] - less;
         bounds[i] = (uint8_t)((own > other ? own : other) - common);
     }
+}
+
+typedef uint8_t bytes64 __attribute__((vector_size(block), aligned(1)));
+typedef _Bool bits64 __attribute__((ext_vector_type(block)));
+
+// Bit i is set where bounds[i] == wanted, of 64.
+CK_INLINE uint64_t places_of(uint8_t wanted, const uint8_t *bounds) {
+    bits64 equal = __builtin_convertvector(*(const bytes64 *)bounds == wanted, bits64);
+    uint64_t places;
+    memcpy(&places, &equal, sizeof places);
+    return places;
 }
 
 CK_CLONES
@@ -110,27 +121,32 @@ uint32_t ck_nearest_text(
     if (length <= word) set_masks(masks, text, length);
     size_t limit = length > x->longest ? length : x->longest;
     uint32_t best = UINT32_MAX, nearest = UINT32_MAX;
-    // Round k adds the texts that are k bytes longer or shorter and compares those whose bound is k.
+    // Round k adds the texts that are k bytes shorter or longer and compares those whose bound is k. An
+    // equal distance counts for lower ids alone, so the order within a round is of no matter.
     for (size_t k = 0; k <= limit && k <= best; k++) {
         size_t low = length > k ? length - k : 0;
         size_t high = length + k < x->longest ? length + k : x->longest;
         if (k <= length && low <= x->longest) {
-            set_bounds(x, x->first[low], x->first[low + 1], signature, -(long)k, bounds);
+            size_t at = x->first[low];
+            set_bounds(
+                x->signatures + at, x->sizes + at, x->first[low + 1] - at, signature, -(int32_t)k,
+                bounds + at);
         }
         if (k > 0 && length + k <= x->longest) {
-            set_bounds(x, x->first[high], x->first[high + 1], signature, (long)k, bounds);
+            size_t at = x->first[high];
+            set_bounds(
+                x->signatures + at, x->sizes + at, x->first[high + 1] - at, signature, (int32_t)k,
+                bounds + at);
         }
         for (size_t n = low; n <= high; n++) {
-            size_t apart = n > length ? n - length : length - n;
-            uint8_t wanted = (uint8_t)(k - apart > 255 ? 255 : k - apart);
-            size_t end = x->first[n + 1];
+            size_t rest = k - (n > length ? n - length : length - n), end = x->first[n + 1];
+            if (rest > 64) continue;  // more than a signature can tell
             for (size_t from = x->first[n]; from < end; from += block) {
-                size_t to = from + block < end ? from + block : end;
-                uint8_t any = 0;
-                for (size_t i = from; i < to; i++) any |= bounds[i] == wanted;
-                if (!any) continue;
-                for (size_t i = from; i < to; i++) {
-                    if (bounds[i] != wanted || (k == best && x->ids[i] > nearest)) continue;
+                uint64_t places = places_of((uint8_t)rest, bounds + from);
+                if (end - from < block) places &= (1ull << (end - from)) - 1;
+                for (; places; places &= places - 1) {
+                    size_t i = from + (size_t)__builtin_ctzll(places);
+                    if (k == best && x->ids[i] > nearest) continue;
                     uint32_t distance = distance_of(
                         text, length, x->bytes + x->offsets[i], n, masks, row);
                     if (distance < best || (distance == best && x->ids[i] < nearest)) {

@@ -26,7 +26,7 @@ func nearestTokens(student: TokenTexts, teacher: TokenTexts) -> [UInt32] {
         nonisolated(unsafe) let nearest = nearest
         parallelEach((searched.count + chunk - 1) / chunk) { piece in
             var scratch = EditScratch(longest: longest)
-            var bounds = [UInt8](repeating: 0, count: index.ids.count)
+            var bounds = [UInt8](repeating: 0, count: index.ids.count + 64)
             index.withKernelIndex { kernelIndex in
                 for id in searched[(piece * chunk)..<min((piece + 1) * chunk, searched.count)] {
                     nearest[Int(id)] = teacher.text(of: id).withUnsafeBufferPointer { text in

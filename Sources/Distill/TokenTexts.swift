@@ -40,11 +40,12 @@ public struct TokenTexts: Sendable {
     /// Marks become spaces; the rest is the string's UTF-8. A vocabulary that holds a token for each byte
     /// is also read as its tokenizer reads it: with all of `<0x00>` to `<0xFF>` those are bytes, and
     /// with all 256 characters of GPT-2's alphabet every token is written in it. What no string can
-    /// say is which tokens are special: these keep their names as text here, but for the end of the sequence.
+    /// say is which tokens are special: but for the end of the sequence, these keep their names as text here.
     ///
     /// - Precondition: `endOfSequence` is an id of `strings`.
     public init(strings: [String], endOfSequence: UInt32?) {
         precondition(endOfSequence.map { $0 < strings.count } ?? true)
+        let marks: ArraySlice<Unicode.Scalar> = ["\u{2581}", "\u{0120}"]
         // By their bytes: `String` holds different characters for equal where Unicode does.
         let short = Set(strings.lazy.filter { $0.utf8.count <= 6 }.map { Array($0.utf8) })
         let isByteLevel = ByteAlphabet.scalars.allSatisfy { short.contains(Array(String($0).utf8)) }
@@ -57,7 +58,8 @@ public struct TokenTexts: Sendable {
             if spellsBytes, let byte = SpelledByte.byte(Array(string.utf8)) {
                 return ([byte], true)
             }
-            return (Self.withSpaces(string), false)
+            // Such vocabularies hold the letter U+0120 as a letter.
+            return (Self.withSpaces(string, for: spellsBytes ? marks.prefix(1) : marks), false)
         }
     }
 
@@ -90,10 +92,13 @@ public struct TokenTexts: Sendable {
         unused = Set(spelled.filter { plain.contains($0.byte) }.map(\.id))
     }
 
-    private static func withSpaces(_ string: String) -> [UInt8] {
+    private static func withSpaces(
+        _ string: String,
+        for marks: ArraySlice<Unicode.Scalar>
+    ) -> [UInt8] {
         var bytes: [UInt8] = []
         for scalar in string.unicodeScalars {
-            if scalar == "\u{2581}" || scalar == "\u{0120}" {
+            if marks.contains(scalar) {
                 bytes.append(UInt8(ascii: " "))
             } else {
                 bytes.append(contentsOf: UTF8.encode(scalar) ?? .init())

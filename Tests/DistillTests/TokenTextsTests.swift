@@ -12,7 +12,7 @@ struct TokenTextsTests {
         + (0..<256).map { byte in
             let hex = String(byte, radix: 16, uppercase: true)
             return "<0x" + (hex.count == 1 ? "0" : "") + hex + ">"
-        } + ["▁", "A", "▁Hello", "Hello", "▁▁", "é", "日", "<0xZZ>"]
+        } + ["▁", "A", "▁Hello", "Hello", "▁▁", "é", "日", "<0xZZ>", "Ġ"]
 
     private static func tokenizer() throws -> Tokenizer {
         let directory = FileManager.default.temporaryDirectory
@@ -71,6 +71,7 @@ struct TokenTextsTests {
         #expect(Array(texts.text(of: 261)) == Array(" Hello".utf8))
         #expect(Array(texts.text(of: 259)) == [0x20])
         #expect(Array(texts.text(of: 266)) == Array("<0xZZ>".utf8))
+        #expect(Array(texts.text(of: 267)) == Array("Ġ".utf8))
         // `▁` and `A` stand beside their bytes, `é` and `日` are more than one byte.
         #expect(texts.unused == [3 + 0x20, 3 + 0x41] && written.unused == texts.unused)
         // Special tokens have no text where they are known, nor have rows without a token.

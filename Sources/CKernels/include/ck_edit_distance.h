@@ -31,7 +31,7 @@ typedef struct {
 /// The id of the text with the least edit distance to `text` (length), the lowest of equals;
 /// UINT32_MAX where there is none.
 ///
-/// `bounds` holds one byte a text of the index; `masks` and `row` as in `ck_edit_distances`.
+/// `bounds` holds one byte a text of the index, and 64 more; `masks` and `row` as in `ck_edit_distances`.
 uint32_t ck_nearest_text(
     const ck_text_index *index, const uint8_t *text, size_t length, uint8_t *bounds,
     uint64_t *masks, uint32_t *row);
