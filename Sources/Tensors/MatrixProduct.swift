@@ -66,3 +66,66 @@ public func multiply(
         Int32(max(c.stride, 1))
     )
 }
+
+/// c (m, n) += op(a) b in float64, row after row: a is (k, m) when `transposeA`, else (m, k).
+func addDoubleProduct(
+    _ a: [Double],
+    transposeA: Bool,
+    _ b: [Double],
+    into c: inout [Double],
+    m: Int,
+    n: Int,
+    k: Int
+) {
+    precondition(a.count >= m * k && b.count >= k * n && c.count >= m * n, "shapes differ")
+    guard m > 0, n > 0, k > 0 else { return }
+    _ = BLAS.ready
+    cblas_dgemm(
+        CblasRowMajor,
+        transposeA ? CblasTrans : CblasNoTrans,
+        CblasNoTrans,
+        Int32(m),
+        Int32(n),
+        Int32(k),
+        1,
+        a,
+        Int32(transposeA ? m : k),
+        b,
+        Int32(n),
+        1,
+        &c,
+        Int32(n)
+    )
+}
+
+/// Eigenvalues, ascending, of a symmetric matrix (n, n), which receives the eigenvectors: row i is that
+/// of the i-th.
+///
+/// - Returns: Nil where the iteration does not converge, as with NaNs.
+func symmetricEigenvalues(_ a: inout [Double], _ n: Int) -> [Double]? {
+    precondition(a.count == n * n, "shapes differ")
+    guard n > 0 else { return [] }
+    _ = BLAS.ready
+    var size = Int32(n)
+    var values = [Double](repeating: 0, count: n)
+    var (query, integers, info) = (0.0, Int32(0), Int32(0))
+    var (all, none) = (Int32(-1), Int32(-1))
+    dsyevd_("V", "L", &size, &a, &size, &values, &query, &all, &integers, &none, &info)
+    var (room, integerRoom) = (Int32(query), integers)
+    var work = [Double](repeating: 0, count: Int(room))
+    var integerWork = [Int32](repeating: 0, count: Int(integerRoom))
+    dsyevd_(
+        "V",
+        "L",
+        &size,
+        &a,
+        &size,
+        &values,
+        &work,
+        &room,
+        &integerWork,
+        &integerRoom,
+        &info
+    )
+    return info == 0 ? values : nil
+}
