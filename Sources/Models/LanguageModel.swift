@@ -1,3 +1,4 @@
+import CKernels
 import Tensors
 
 /// A causal language model that can be run and trained.
@@ -36,9 +37,26 @@ public final class Tape {
     var blocks: [BlockTape] = []
     /// (T, d), the input of the final norm.
     var finalInput: Matrix?
+    /// (T, d) states of the layers that were asked for: 0 is the embedding, i the output of block i.
+    public internal(set) var layerStates: [Int: Matrix] = [:]
+    /// (T, d) gradients by those states, which the backward pass adds to its own.
+    public var layerGradients: [Int: Matrix] = [:]
+    let keptLayers: Set<Int>
 
     /// An empty tape.
-    public init() {}
+    ///
+    /// - Parameter keptLayers: Layers whose states are kept in `layerStates`.
+    public init(keeping keptLayers: Set<Int> = []) { self.keptLayers = keptLayers }
+
+    func keep(_ x: Matrix, layer: Int) {
+        if keptLayers.contains(layer) { layerStates[layer] = x.copied() }
+    }
+
+    /// Adds what flows in at a layer.
+    func addGradient(to x: Matrix, layer: Int) {
+        guard let gradient = layerGradients[layer] else { return }
+        for row in 0..<x.rows { ck_add(x.row(row), gradient.row(row), x.columns) }
+    }
 }
 
 /// What one block leaves for its backward pass, by name.

@@ -59,11 +59,13 @@ public final class TransformerModel: LanguageModel {
     /// See `LanguageModel`.
     public func hiddenStates(_ batch: VarlenBatch, tape: Tape?) -> Matrix {
         let x = embed(batch.tokens, positions: batch.positions)
-        for block in blocks {
+        tape?.keep(x, layer: 0)
+        for (index, block) in blocks.enumerated() {
             let context = BlockContext(batch)
             if tape != nil { context.tape = BlockTape() }
             block.forward(x, context)
             if let kept = context.tape { tape?.blocks.append(kept) }
+            tape?.keep(x, layer: index + 1)
         }
         tape?.batch = batch
         tape?.finalInput = x
@@ -80,9 +82,11 @@ public final class TransformerModel: LanguageModel {
         for index in blocks.indices.reversed() {
             let context = BlockContext(batch)
             context.tape = tape.blocks[index]
+            tape.addGradient(to: x, layer: index + 1)
             blocks[index].backward(x, context)
             tape.blocks[index] = BlockTape()
         }
+        tape.addGradient(to: x, layer: 0)
         let positions = batch.positions
         for (row, token) in batch.tokens.enumerated() {
             if let sum = inputEmbedding.gradient {
