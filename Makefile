@@ -77,7 +77,7 @@ parity: build ## hold the quick start's cache and students against transformers 
 
 goldens: ## make the golden files of the tests anew (needs Python)
 	$(PYTHON) reference/model_goldens.py
-	$(PYTHON) reference/criterion_goldens.py
+	$(PYTHON) reference/criteria.py goldens
 	$(PYTHON) reference/tokenizer_goldens.py
 	$(PYTHON) reference/sentencepiece_goldens.py
 	$(PYTHON) reference/unicode_goldens.py

@@ -1,58 +1,22 @@
 #include "criteria.h"
 
-/// Lanes of their own: a maximum over one variable would wait for itself at every step.
-CK_INLINE float largest(const float *x, size_t n) {
-    float lanes[64];
-    size_t at = 0;
-    for (int j = 0; j < 64; j++) lanes[j] = x[0];
-    for (; at + 64 <= n; at += 64) {
-        for (int j = 0; j < 64; j++) lanes[j] = x[at + j] > lanes[j] ? x[at + j] : lanes[j];
-    }
-    float top = lanes[0];
-    for (int j = 1; j < 64; j++) top = lanes[j] > top ? lanes[j] : top;
-    for (; at < n; at++) top = x[at] > top ? x[at] : top;
-    return top;
-}
-
-/// The first index of a value; 0 if it is nowhere, as where there are NaNs.
-CK_INLINE size_t index_of(const float *x, size_t n, float value) {
-    size_t at = 0;
-    while (at < n && x[at] != value) at++;
-    return at < n ? at : 0;
-}
-
 CK_CLONES float ck_largest(const float *x, size_t n, size_t *argmax) {
     float top = largest(x, n);
     if (argmax) *argmax = index_of(x, n, top);
     return top;
 }
 
-CK_INLINE float block_of_exp(const float *x, size_t n, float top, float scale) {
-#pragma clang fp reassociate(on)
-    float s = 0;
-    for (size_t i = 0; i < n; i++) s += ck_exp((x[i] - top) * scale);
-    return s;
-}
-
-CK_INLINE double sum_of_exp(const float *x, size_t n, float top, float scale) {
-    double total = 0;
-    for (size_t at = 0; at < n; at += CK_ROW_BLOCK) {
-        size_t count = n - at < CK_ROW_BLOCK ? n - at : CK_ROW_BLOCK;
-        total += block_of_exp(x + at, count, top, scale);
-    }
-    return total;
-}
-
 CK_CLONES double ck_cross_entropy_row(
-    float *x, size_t n, size_t label, float weight, float *largest_probability, size_t *argmax) {
+    float *x, size_t n, size_t label, float weight, float smoothing, float *largest_probability,
+    size_t *argmax) {
     float top = largest(x, n);
     double sum = sum_of_exp(x, n, top, 1.0f);
     if (argmax) *argmax = index_of(x, n, top);
     if (largest_probability) *largest_probability = (float)(1.0 / sum);
-    double loss = log(sum) + ((double)top - (double)x[label]);
-    float over = (float)(weight / sum);
-    for (size_t i = 0; i < n; i++) x[i] = ck_exp(x[i] - top) * over;
-    x[label] -= weight;
+    double loss = cross_entropy(x, n, label, smoothing, top, sum);
+    float over = (float)(weight / sum), floor = weight * smoothing / (float)n;
+    for (size_t i = 0; i < n; i++) x[i] = ck_exp(x[i] - top) * over - floor;
+    x[label] -= weight * (1.0f - smoothing);
     return loss;
 }
 
@@ -143,7 +107,7 @@ CK_INLINE void mixed_gradient(
         float term, slope;
         mixed(kind, skew, pi, qi, &term, &slope);
         float d = weight * qi * (slope - s.mean);
-        q[i] = with_ce ? d + ck_exp(shifted) * s.ce_over : d;
+        q[i] = with_ce ? d + (ck_exp(shifted) * s.ce_over - s.ce_floor) : d;
     }
 }
 
@@ -159,7 +123,7 @@ CK_INLINE void plain_gradient(
         float ap = (p[i] - s.p_top) * p_scale, aq = shifted * q_scale;
         float pi = ck_exp(ap) * s.p_over, qi = ck_exp(aq) * s.q_over;
         float d = forward * (qi - pi) + reverse * qi * ((aq - ap) - s.mean);
-        q[i] = with_ce ? d + ck_exp(shifted) * s.ce_over : d;
+        q[i] = with_ce ? d + (ck_exp(shifted) * s.ce_over - s.ce_floor) : d;
     }
 }
 
@@ -208,9 +172,13 @@ CK_CLONES void ck_criterion_row(
     losses->divergence = 0;
     losses->cross_entropy = 0;
     if (!p) {
-        if (label < 0) return;
+        if (label < 0) {
+            memset(q, 0, n * sizeof *q);
+            return;
+        }
         losses->cross_entropy = ck_cross_entropy_row(
-            q, n, (size_t)label, settings->cross_entropy_weight, NULL, NULL);
+            q, n, (size_t)label, settings->cross_entropy_weight, settings->label_smoothing, NULL,
+            NULL);
         return;
     }
     ck_row_state state = {0};
@@ -219,8 +187,11 @@ CK_CLONES void ck_criterion_row(
     int with_ce = label >= 0;
     if (with_ce) {
         double sum = sum_of_exp(q, n, state.q_top, 1.0f);
-        losses->cross_entropy = log(sum) + ((double)state.q_top - (double)q[label]);
+        losses->cross_entropy = cross_entropy(
+            q, n, (size_t)label, settings->label_smoothing, state.q_top, sum);
         state.ce_over = (float)(settings->cross_entropy_weight / sum);
+        state.ce_floor =
+            settings->cross_entropy_weight * settings->label_smoothing / (float)n;
     }
     double sums[4] = {0, 0, 0, 0};
     for (size_t at = 0; at < p_n; at += CK_ROW_BLOCK) {
@@ -260,7 +231,7 @@ CK_CLONES void ck_criterion_row(
     gradient(p, q, p_n, with_ce, &state, settings);
     // Columns that the target does not have feel the cross-entropy alone.
     for (size_t i = p_n; i < n; i++) {
-        q[i] = with_ce ? ck_exp(q[i] - state.q_top) * state.ce_over : 0.0f;
+        q[i] = with_ce ? ck_exp(q[i] - state.q_top) * state.ce_over - state.ce_floor : 0.0f;
     }
-    if (with_ce) q[label] -= settings->cross_entropy_weight;
+    if (with_ce) q[label] -= settings->cross_entropy_weight * (1.0f - settings->label_smoothing);
 }

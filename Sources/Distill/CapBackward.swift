@@ -4,14 +4,10 @@ import Tensors
 /// Takes gradients of logits back through a head's soft-cap, row by row.
 ///
 /// The row kernels put gradients where the logits were, and the cap's slope, 1 - (logit / cap)^2,
-/// needs the logits: one row of them is kept meanwhile. One such value a thread.
+/// needs the logits: one row of them is kept meanwhile.
 struct CapBackward {
-    private let kept: Matrix
-
-    /// - Parameter width: The longest row; no memory is taken where none of the heads caps.
-    init(width: Int, heads: [HeadProduct]) {
-        kept = Matrix(uninitialized: 1, heads.contains { $0.softCap != nil } ? width : 0)
-    }
+    /// (V) floats; not touched where the head does not cap.
+    let kept: UnsafeMutablePointer<Float>
 
     /// Replaces a row of logits by the gradient of the head's product.
     ///
@@ -24,9 +20,9 @@ struct CapBackward {
         gradient: () -> Result
     ) -> Result {
         guard let cap = head.softCap else { return gradient() }
-        kept.base.update(from: logits, count: head.vocabulary)
+        kept.update(from: logits, count: head.vocabulary)
         let result = gradient()
-        ck_soft_cap_backward(kept.base, logits, head.vocabulary, cap)
+        ck_soft_cap_backward(kept, logits, head.vocabulary, cap)
         return result
     }
 }

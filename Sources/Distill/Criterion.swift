@@ -1,34 +1,5 @@
 import Tensors
 
-/// How the parts of a loss are weighed and softened; the same for every criterion.
-public struct CriterionSettings: Sendable, Codable, Equatable {
-    /// total = (1 - kdRate) ce + kdRate kd.
-    public var kdRate: Float
-    /// tau of every divergence, both sides.
-    public var temperature: Float
-    /// Divides the projected teacher's logits besides tau (`dskd_cma` alone).
-    public var teacherTemperature: Float
-    /// Between the projected teacher and the student.
-    public var divergence: Divergence
-    /// Whether divergences are multiplied by tau^2, which the authors' code does not do.
-    public var scalesByTemperatureSquared: Bool
-
-    /// Settings with the paper's values unless told otherwise.
-    public init(
-        kdRate: Float = 0.5,
-        temperature: Float = 2,
-        teacherTemperature: Float = 1,
-        divergence: Divergence = .forwardKL,
-        scalesByTemperatureSquared: Bool = false
-    ) {
-        self.kdRate = kdRate
-        self.temperature = temperature
-        self.teacherTemperature = teacherTemperature
-        self.divergence = divergence
-        self.scalesByTemperatureSquared = scalesByTemperatureSquared
-    }
-}
-
 /// The widths of the two models.
 public struct CriterionSizes: Sendable {
     /// d and D.
@@ -75,11 +46,38 @@ public struct CriterionBatch: Sendable {
     public var student: SupervisedRows
     /// (m, D) rows of the teacher, of the same examples in the same order.
     public var teacher: SupervisedRows
+    /// What is known of the teacher's distribution at its m rows.
+    public var teacherRows: TeacherRows
+    /// (n, d) and (m, D) rows of other layers by their number, where a criterion asks for them.
+    public var studentLayers: [Int: Matrix], teacherLayers: [Int: Matrix]
 
     /// A micro-batch.
-    public init(student: SupervisedRows, teacher: SupervisedRows) {
+    public init(
+        student: SupervisedRows,
+        teacher: SupervisedRows,
+        teacherRows: TeacherRows = .exact,
+        studentLayers: [Int: Matrix] = [:],
+        teacherLayers: [Int: Matrix] = [:]
+    ) {
         self.student = student
         self.teacher = teacher
+        self.teacherRows = teacherRows
+        self.studentLayers = studentLayers
+        self.teacherLayers = teacherLayers
+    }
+}
+
+/// Where a criterion puts the gradients by the student's states.
+public struct StateGradients {
+    /// (n, d), overwritten with the gradient by the final hidden states.
+    public var hidden: Matrix
+    /// (n, d) for each layer that a criterion asked for, overwritten.
+    public var layers: [Int: Matrix]
+
+    /// Room for the gradients.
+    public init(hidden: Matrix, layers: [Int: Matrix] = [:]) {
+        self.hidden = hidden
+        self.layers = layers
     }
 }
 
@@ -110,7 +108,7 @@ public struct CriterionModels {
 
 /// What a criterion must know of the whole optimiser step before it sees the first micro-batch, so
 /// that cutting a step into micro-batches changes nothing.
-public struct StepStatistics: Sendable, Equatable {
+public struct StepStatistics: Sendable {
     /// The denominator of every loss: supervised student positions of all micro-batches.
     public var studentPositions = 0
     /// std of the teacher's hidden states, of E_t[y], and of [E_t[x] ; E_t[y]].
@@ -119,6 +117,12 @@ public struct StepStatistics: Sendable, Equatable {
     public var labelDeviation: Float = 1
     /// See `hiddenDeviation`.
     public var keyDeviation: Float = 1
+    /// What `dskd_v2` found out about each micro-batch; empty where there is one alone, which finds it
+    /// out as it goes.
+    var agreements: [TeacherAgreement] = []
+
+    /// Every loss's share of the step's mean, 1 / N.
+    var over: Float { 1 / Float(max(1, studentPositions)) }
 }
 
 /// Sums over positions by name; means are over the supervised positions of their side.
@@ -132,6 +136,14 @@ public struct CriterionSums: Sendable, Equatable {
     /// No positions yet.
     public init() {}
 
+    /// Sums of a micro-batch, with the total of its parts.
+    init(_ values: [String: Double], positions: Int, kdRate: Float) {
+        self.values = values
+        self.positions = positions
+        let rate = Double(kdRate)
+        self.values["total"] = (1 - rate) * (values["ce"] ?? 0) + rate * (values["kd"] ?? 0)
+    }
+
     /// Every sum over the number of student positions.
     public var means: [String: Double] {
         values.mapValues { $0 / Double(max(1, positions)) }
@@ -144,54 +156,131 @@ public struct CriterionSums: Sendable, Equatable {
     }
 }
 
+/// What a criterion needs of a cache and of the two models.
+public struct CriterionNeeds: OptionSet, Sendable {
+    /// The bits.
+    public let rawValue: Int
+    /// See `rawValue`.
+    public init(rawValue: Int) { self.rawValue = rawValue }
+
+    /// Student and teacher positions pair one to one, which needs one tokenizer.
+    public static let pairedPositions = CriterionNeeds(rawValue: 1)
+    /// The teacher's final hidden states.
+    public static let hiddenStates = CriterionNeeds(rawValue: 2)
+    /// The teacher's distribution, by one of `TeacherSignal`.
+    public static let distribution = CriterionNeeds(rawValue: 4)
+    /// The teacher's head.
+    public static let head = CriterionNeeds(rawValue: 8)
+    /// The teacher's input embedding, the rows that occur.
+    public static let embedding = CriterionNeeds(rawValue: 16)
+    /// The text of every token of both vocabularies.
+    public static let texts = CriterionNeeds(rawValue: 32)
+    /// Hidden states of the layers that the settings name.
+    public static let layers = CriterionNeeds(rawValue: 64)
+}
+
+/// What a criterion is made from.
+public struct CriterionContext: Sendable {
+    /// Its settings.
+    public var settings: CriterionSettings
+    /// Widths of the two models.
+    public var sizes: CriterionSizes
+    /// The run's seed, for the projectors' first values.
+    public var seed: UInt64
+    /// Token texts of both sides; nil where no criterion reads them.
+    public var texts: VocabularyTexts?
+
+    /// A context of these parts.
+    public init(
+        settings: CriterionSettings,
+        sizes: CriterionSizes,
+        seed: UInt64,
+        texts: VocabularyTexts? = nil
+    ) {
+        self.settings = settings
+        self.sizes = sizes
+        self.seed = seed
+        self.texts = texts
+    }
+}
+
 /// A loss between a student and a cached teacher, with its gradients.
 ///
 /// A new criterion is one file with such a type, and one line in `CriterionRegistry`.
 public protocol Criterion: AnyObject {
     /// The name in settings files.
     static var name: String { get }
-    /// Whether student and teacher positions pair one to one, which needs one vocabulary.
-    static var pairsPositions: Bool { get }
-    /// Whether it reads the teacher's rows at all.
-    static var usesTeacher: Bool { get }
-    /// Whether it reads rows of the teacher's input embedding; false unless said otherwise.
-    static var usesTeacherEmbedding: Bool { get }
+    /// One line for lists.
+    static var summary: String { get }
+    /// What it reads besides the student.
+    static var needs: CriterionNeeds { get }
 
     /// Draws the projectors of a new run.
-    init(settings: CriterionSettings, sizes: CriterionSizes, seed: UInt64)
+    ///
+    /// - Throws: `DistillError.badSetting` for settings that it cannot work with.
+    init(_ context: CriterionContext) throws
 
     /// What is learnt beside the student.
     var projectors: [Projector] { get }
 
+    /// Sets what the first values of projectors take from the models' weights; before any training, and
+    /// before a checkpoint's values are put in place.
+    func prepare(_ models: CriterionModels)
+
     /// Looks at all micro-batches of an optimiser step; student hidden states are not read.
     func statistics(
         of batches: [CriterionBatch],
-        models: CriterionModels
+        models: CriterionModels,
+        engine: HeadLoss
     ) throws -> StepStatistics
 
     /// Losses of one micro-batch, and its share of the step's gradients.
     ///
     /// - Parameters:
-    ///   - dHidden: (n, d), overwritten with the gradient by the student's hidden states. Gradients
-    ///     of the student's head and of the projectors are added to. Nil for the losses alone.
+    ///   - index: The micro-batch's place in the step.
+    ///   - gradients: Overwritten. Gradients of the student's head and of the projectors are added to.
+    ///     Nil for the losses alone.
     func evaluate(
         _ batch: CriterionBatch,
+        at index: Int,
         models: CriterionModels,
         step: StepStatistics,
         engine: HeadLoss,
-        dHidden: Matrix?
+        gradients: StateGradients?
     ) throws -> CriterionSums
 }
 
 extension Criterion {
-    /// False.
-    public static var usesTeacherEmbedding: Bool { false }
+    /// Nothing.
+    public var projectors: [Projector] { [] }
+
+    /// Nothing.
+    public func prepare(_ models: CriterionModels) {}
 
     /// Counts the positions.
     public func statistics(
         of batches: [CriterionBatch],
-        models: CriterionModels
+        models: CriterionModels,
+        engine: HeadLoss
     ) throws -> StepStatistics {
         StepStatistics(studentPositions: batches.reduce(0) { $0 + $1.student.count })
     }
+}
+
+/// - Throws: `DistillError.unpairedPositions` unless every example has as many positions on both sides.
+func requirePairs(_ batch: CriterionBatch, criterion: String) throws {
+    let (student, teacher) = (batch.student.offsets, batch.teacher.offsets)
+    for example in 0..<max(0, min(student.count, teacher.count) - 1) {
+        let n = student[example + 1] - student[example]
+        let m = teacher[example + 1] - teacher[example]
+        guard n == m else {
+            throw DistillError.unpairedPositions(
+                criterion: criterion,
+                example: example,
+                student: n,
+                teacher: m
+            )
+        }
+    }
+    precondition(student.count == teacher.count, "the two sides hold different examples")
 }

@@ -3,12 +3,18 @@ import Tokenizers
 /// The criteria by the names that settings files use.
 public enum CriterionRegistry {
     /// Every criterion; a new one is added here.
-    static var types: [any Criterion.Type] {
+    public static var types: [any Criterion.Type] {
         [
             SupervisedFineTuning.self,
             KnowledgeDistillation.self,
             DualSpace.self,
             CrossModelDualSpace.self,
+            DualSpaceV2.self,
+            DualSpaceV2Eta.self,
+            UniversalLogit.self,
+            MinEdit.self,
+            HiddenMeanSquare.self,
+            HiddenCosine.self,
         ]
     }
 

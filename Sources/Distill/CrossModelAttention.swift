@@ -13,7 +13,7 @@ struct CrossModelAttention {
     let queryOffsets: [Int], keyOffsets: [Int]
 
     /// softmax over j of A for one example, (n_e, m_e), and softmax over i of A^T, (m_e, n_e).
-    func probabilities(example: Int) -> (rows: Matrix, columns: Matrix) {
+    func probabilities(example: Int) -> (toStudent: Matrix, toTeacher: Matrix) {
         let (q, k) = (slice(queries, queryOffsets, example), slice(keys, keyOffsets, example))
         let rows = Matrix(uninitialized: q.rows, k.rows)
         multiply(q, k, transposeB: true, into: rows)

@@ -7,12 +7,11 @@ import Tensors
 public final class CrossModelDualSpace: Criterion {
     /// The name in settings files.
     public static let name = "dskd_cma"
-    /// Attention matches positions.
-    public static let pairsPositions = false
-    /// Hidden states, head and embedding rows.
-    public static let usesTeacher = true
-    /// For index vectors and values.
-    public static let usesTeacherEmbedding = true
+    /// One line for lists.
+    public static let summary =
+        "dual-space distillation, positions matched by cross-model attention"
+    /// Hidden states, head and embedding rows; attention matches positions.
+    public static let needs: CriterionNeeds = [.hiddenStates, .distribution, .head, .embedding]
     /// D -> d, d -> D, and 2d -> 2D.
     public let toStudent: Projector, toTeacher: Projector, query: Projector
     /// All three.
@@ -21,33 +20,21 @@ public final class CrossModelDualSpace: Criterion {
     private let settings: CriterionSettings
 
     /// Draws the projectors `t2s`, `s2t` and `query`.
-    public init(settings: CriterionSettings, sizes: CriterionSizes, seed: UInt64) {
-        self.settings = settings
+    public init(_ context: CriterionContext) throws {
+        settings = context.settings
+        try settings.requireSignal(for: .forwardKL)
         weights = DualSpaceWeights(settings)
-        toStudent = Projector(
-            name: "t2s",
-            inputs: sizes.teacher,
-            outputs: sizes.student,
-            seed: seed
-        )
-        toTeacher = Projector(
-            name: "s2t",
-            inputs: sizes.student,
-            outputs: sizes.teacher,
-            seed: seed
-        )
-        query = Projector(
-            name: "query",
-            inputs: 2 * sizes.student,
-            outputs: 2 * sizes.teacher,
-            seed: seed
-        )
+        let (student, teacher) = (context.sizes.student, context.sizes.teacher)
+        toStudent = try context.projector("t2s", inputs: teacher, outputs: student)
+        toTeacher = try context.projector("s2t", inputs: student, outputs: teacher)
+        query = try context.projector("query", inputs: 2 * student, outputs: 2 * teacher)
     }
 
     /// Positions, and the standard deviations that N(.) divides by, over the whole step.
     public func statistics(
         of batches: [CriterionBatch],
-        models: CriterionModels
+        models: CriterionModels,
+        engine: HeadLoss
     ) throws -> StepStatistics {
         var hidden = Moments()
         var labels = Moments()
@@ -70,54 +57,81 @@ public final class CrossModelDualSpace: Criterion {
     /// Losses and gradients of one micro-batch.
     public func evaluate(
         _ batch: CriterionBatch,
+        at index: Int,
         models: CriterionModels,
         step: StepStatistics,
         engine: HeadLoss,
-        dHidden: Matrix?
+        gradients: StateGradients?
     ) throws -> CriterionSums {
-        try requireBothSides(batch)
-        // u (n, 2d) and v (m, 2D); N(v)'s division is part of the attention's scale.
-        let u = try indexVectors(batch.student, EmbeddingRows(all: models.studentEmbedding))
         let v = try indexVectors(batch.teacher, models.teacherEmbedding)
-        let attention = CrossModelAttention(
-            queries: query.apply(u),
-            keys: v,
-            scale: 1 / (Float(v.columns).squareRoot() * step.keyDeviation),
-            queryOffsets: batch.student.offsets,
-            keyOffsets: batch.teacher.offsets
-        )
-        let content = valueContent(batch.teacher.hidden, index: v, step: step)
-        let values = toStudent.apply(content)
+        let (attention, queries) = try attention(batch, keys: v, models: models, step: step)
+        let values = toStudent.apply(valueContent(batch.teacher.hidden, index: v, step: step))
         let studentValues = toTeacher.apply(batch.student.hidden)
-        let (z, g) = attention.forward(values: values, studentValues: studentValues)
-        let gradients = dHidden.map {
+        let (z, g) = attention.forward(values: values.out, studentValues: studentValues.out)
+        let inner = gradients.map {
             DualSpaceLosses.Gradients(
-                hidden: $0,
+                hidden: $0.hidden,
                 toStudent: Matrix(uninitialized: z.rows, z.columns),
                 toTeacher: Matrix(uninitialized: g.rows, g.columns)
             )
         }
         let losses = DualSpaceLosses(settings: settings, weights: weights, gated: true)
-        let sums = losses.evaluate(
+        let sums = try losses.evaluate(
             batch,
             toStudent: z,
             toTeacher: g,
             models: models,
             step: step,
             engine: engine,
-            gradients: gradients
+            gradients: inner
         )
-        guard let gradients else { return sums }
+        guard let inner else { return sums }
         let d = attention.backward(
-            values: values,
-            studentValues: studentValues,
-            dToStudent: gradients.toStudent,
-            dToTeacher: gradients.toTeacher
+            values: values.out,
+            studentValues: studentValues.out,
+            dToStudent: inner.toStudent,
+            dToTeacher: inner.toTeacher
         )
-        query.backward(u, dOut: d.queries)
-        toStudent.backward(content, dOut: d.values)
-        toTeacher.backward(batch.student.hidden, dOut: d.studentValues, dX: gradients.hidden)
+        query.backward(queries, dOut: d.queries)
+        toStudent.backward(values, dOut: d.values)
+        toTeacher.backward(studentValues, dOut: d.studentValues, dX: inner.hidden)
         return sums
+    }
+
+    /// What each side's positions look at of the other's, as the projectors are now.
+    ///
+    /// - Parameter keys: v (m, 2D), the teacher's index vectors; N(v)'s division is part of the scale.
+    private func attention(
+        _ batch: CriterionBatch,
+        keys v: Matrix,
+        models: CriterionModels,
+        step: StepStatistics
+    ) throws -> (CrossModelAttention, Projector.Pass) {
+        try requireBothSides(batch)
+        let u = try indexVectors(batch.student, EmbeddingRows(all: models.studentEmbedding))
+        let queries = query.apply(u)
+        let attention = CrossModelAttention(
+            queries: queries.out,
+            keys: v,
+            scale: 1 / (Float(v.columns).squareRoot() * step.keyDeviation),
+            queryOffsets: batch.student.offsets,
+            keyOffsets: batch.teacher.offsets
+        )
+        return (attention, queries)
+    }
+
+    /// The alignment of each example: the teacher's positions that a student's position reads,
+    /// (n_e, m_e), and the student's that a teacher's reads, (m_e, n_e); rows add up to one.
+    func alignments(
+        _ batch: CriterionBatch,
+        models: CriterionModels,
+        step: StepStatistics
+    ) throws -> [(toStudent: Matrix, toTeacher: Matrix)] {
+        let v = try indexVectors(batch.teacher, models.teacherEmbedding)
+        let (attention, _) = try attention(batch, keys: v, models: models, step: step)
+        return (0..<(batch.student.offsets.count - 1)).map {
+            attention.probabilities(example: $0)
+        }
     }
 
     /// N(H_j) + N(E_t[y_j]), (m, D); the labels' rows are the right half of the index vectors.

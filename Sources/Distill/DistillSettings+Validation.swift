@@ -4,6 +4,21 @@ import Models
 import Tensors
 import Tokenizers
 
+/// - Throws: `DistillError.badSetting` unless the condition holds.
+func require(_ holds: Bool, _ key: String, _ value: String, _ remedy: String) throws {
+    if !holds { throw DistillError.badSetting(key: key, value: value, remedy: remedy) }
+}
+
+/// - Throws: `DistillError.unknownName`, with the nearest name.
+func requireName(_ name: String, among names: [String], kind: String) throws {
+    guard !names.contains(name) else { return }
+    throw DistillError.unknownName(
+        kind: kind,
+        name: name,
+        nearest: nearestName(to: name, among: names)
+    )
+}
+
 extension DistillSettings {
     /// Passes over the data where neither `steps` nor `epochs` says how long.
     public static let defaultEpochs = 3
@@ -33,8 +48,8 @@ extension DistillSettings {
     ///
     /// - Throws: `DistillError.badSetting` or `.unknownName`, with the key and the remedy.
     public func validate() throws {
-        _ = try CriterionRegistry.type(criterion)
-        try requireName(divergence, among: Divergence.allCases.map(\.rawValue), kind: "divergence")
+        let type = try CriterionRegistry.type(criterion)
+        _ = try criterionSettings(for: type)
         try requireName(schedule, among: Schedule.allCases.map(\.rawValue), kind: "schedule")
         if let template {
             try requireName(template, among: PromptTemplate.names, kind: "prompt template")
@@ -76,7 +91,6 @@ extension DistillSettings {
         }
         for (key, value) in [
             ("learning_rate", learningRate), ("projector_learning_rate", projectorLearningRate),
-            ("temperature", temperature), ("teacher_temperature", teacherTemperature),
             ("clip", clip),
         ] {
             try require(
@@ -86,9 +100,12 @@ extension DistillSettings {
                 "give a number above 0"
             )
         }
-        for (key, value) in [("kd_rate", kdRate), ("learning_rate_floor", learningRateFloor)] {
-            try require((0...1).contains(value), key, "\(value)", "give a number from 0 to 1")
-        }
+        try require(
+            (0...1).contains(learningRateFloor),
+            "learning_rate_floor",
+            "\(learningRateFloor)",
+            "give a number from 0 to 1"
+        )
         try require(
             (0..<1).contains(weightDecay),
             "weight_decay",
@@ -101,35 +118,6 @@ extension DistillSettings {
         ] {
             try require(!value.isEmpty, key, "an empty text", "name it")
         }
-    }
-
-    private func require(
-        _ holds: Bool,
-        _ key: String,
-        _ value: String,
-        _ remedy: String
-    ) throws {
-        if !holds { throw DistillError.badSetting(key: key, value: value, remedy: remedy) }
-    }
-
-    private func requireName(_ name: String, among names: [String], kind: String) throws {
-        guard !names.contains(name) else { return }
-        throw DistillError.unknownName(
-            kind: kind,
-            name: name,
-            nearest: nearestName(to: name, among: names)
-        )
-    }
-
-    /// What the criterion is told.
-    public var criterionSettings: CriterionSettings {
-        CriterionSettings(
-            kdRate: kdRate,
-            temperature: temperature,
-            teacherTemperature: teacherTemperature,
-            divergence: Divergence(rawValue: divergence) ?? .forwardKL,
-            scalesByTemperatureSquared: temperatureSquared
-        )
     }
 
     /// The settings as one line each, those left out that change no number of the result; the

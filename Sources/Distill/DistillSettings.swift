@@ -46,6 +46,20 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var divergence = Divergence.forwardKL.rawValue
     /// Whether divergences are multiplied by tau^2.
     public var temperatureSquared = false
+    /// Share of the label's mass that the student's cross-entropy spreads over all tokens.
+    public var labelSmoothing: Float = 0
+    /// A name of `TeacherSignal`: where the teacher's distribution comes from.
+    public var teacherSignal = TeacherSignal.exact.rawValue
+    /// A name of `TopKTail`: what becomes of the tokens beyond a stored top-k.
+    public var topKTail = TopKTail.ghost.rawValue
+    /// Structures of projectors by name, such as `t2s: t-2s-relu-s`; a linear map where there is none.
+    public var projectors: [String: String] = [:]
+    /// The first so many of the tokens that both vocabularies hold (`dskd_v2`); nil for all.
+    public var topVocabulary: Int?
+    /// Up to this share of agreeing positions, t2s_kd counts at those alone (`dskd_v2`).
+    public var agreement: Float = 1
+    /// Pairs of layers, `student:teacher`, that `hidden_mse` and `hidden_cosine` compare.
+    public var layers = ["final:final"]
     /// Optimiser steps; nil to count epochs instead.
     public var steps: Int?
     /// Passes over the data; nil where `steps` says how long.
@@ -96,7 +110,7 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         /// One for each property, in snake case.
         case cache, output, student, criterion, temperature, divergence, steps, epochs, accumulate
         /// See `cache`.
-        case schedule, clip, seed, compute, template, split
+        case schedule, clip, seed, compute, template, split, projectors, layers
         /// See `cache`.
         case unfinishedCache = "unfinished_cache"
         /// See `cache`.
@@ -109,6 +123,16 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         case teacherTemperature = "teacher_temperature"
         /// See `cache`.
         case temperatureSquared = "temperature_squared"
+        /// See `cache`.
+        case labelSmoothing = "label_smoothing"
+        /// See `cache`.
+        case teacherSignal = "teacher_signal"
+        /// See `cache`.
+        case topKTail = "topk_tail"
+        /// See `cache`.
+        case topVocabulary = "topk_vocab"
+        /// See `cache`.
+        case agreement = "t2s_agreement"
         /// See `cache`.
         case batchExamples = "batch_examples"
         /// See `cache`.
@@ -162,6 +186,13 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         try set(.teacherTemperature, &teacherTemperature)
         try set(.divergence, &divergence)
         try set(.temperatureSquared, &temperatureSquared)
+        try set(.labelSmoothing, &labelSmoothing)
+        try set(.teacherSignal, &teacherSignal)
+        try set(.topKTail, &topKTail)
+        try set(.projectors, &projectors)
+        topVocabulary = try c.decodeIfPresent(Int.self, forKey: .topVocabulary)
+        try set(.agreement, &agreement)
+        try set(.layers, &layers)
         steps = try c.decodeIfPresent(Int.self, forKey: .steps)
         epochs = try c.decodeIfPresent(Int.self, forKey: .epochs)
         try set(.batchExamples, &batchExamples)

@@ -39,7 +39,8 @@ public enum Divergence: String, CaseIterable, Sendable, Codable {
         temperature: Float,
         targetTemperature: Float,
         weight: Float,
-        crossEntropyWeight: Float
+        crossEntropyWeight: Float = 0,
+        labelSmoothing: Float = 0
     ) -> ck_criterion_settings {
         ck_criterion_settings(
             divergence: kernelNumber,
@@ -48,7 +49,8 @@ public enum Divergence: String, CaseIterable, Sendable, Codable {
             skew: 0.1,
             tail_mass: 0.5,
             divergence_weight: weight,
-            cross_entropy_weight: crossEntropyWeight
+            cross_entropy_weight: crossEntropyWeight,
+            label_smoothing: labelSmoothing
         )
     }
 
@@ -70,8 +72,7 @@ public enum Divergence: String, CaseIterable, Sendable, Codable {
         var settings = kernelSettings(
             temperature: temperature,
             targetTemperature: temperature,
-            weight: 1,
-            crossEntropyWeight: 0
+            weight: 1
         )
         var losses = ck_criterion_losses()
         ck_criterion_row(

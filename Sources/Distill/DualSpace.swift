@@ -1,4 +1,3 @@
-import CKernels
 import Tensors
 
 /// How much each part of a dual-space loss weighs; tests look at the parts one by one.
@@ -44,47 +43,57 @@ struct DualSpaceLosses {
         step: StepStatistics,
         engine: HeadLoss,
         gradients: Gradients?
-    ) -> CriterionSums {
-        let over = 1 / Float(max(1, step.studentPositions))
+    ) throws -> CriterionSums {
         let target = HeadLoss.Target(
-            hidden: toStudent,
-            head: models.studentHead,
-            divergence: settings.divergence,
+            source: .product(hidden: toStudent, head: models.studentHead),
+            distance: .divergence(settings.divergence),
             temperature: settings.temperature,
             targetTemperature: settings.temperature * (gated ? settings.teacherTemperature : 1),
-            weight: weights.targetDivergence * over,
-            gated: gated,
-            crossEntropyWeight: weights.targetCrossEntropy * over,
+            weight: weights.targetDivergence * step.over,
+            gate: gated ? .whereRight : .all,
+            crossEntropyWeight: weights.targetCrossEntropy * step.over,
             gradient: gradients?.toStudent
         )
-        let student = engine.studentSpace(
-            hidden: batch.student.hidden,
+        let student = engine.student(
+            batch.student,
             head: models.studentHead,
-            labels: batch.student.labels,
-            crossEntropyWeight: weights.crossEntropy * over,
-            target: target,
+            settings: settings,
+            crossEntropyWeight: weights.crossEntropy * step.over,
+            parts: [.init(rows: Array(0..<batch.student.count), target: target)],
             dHidden: gradients?.hidden
         )
-        let teacher = engine.teacherSpace(
-            teacher: batch.teacher.hidden,
-            projected: toTeacher,
-            head: models.teacherHead,
-            temperature: settings.temperature,
-            weight: weights.teacherDivergence * over,
-            dProjected: gradients?.toTeacher
+        let inStudent = student.parts[0]
+        let inTeacher = engine.compare(
+            HeadLoss.Side(
+                hidden: toTeacher,
+                head: models.teacherHead,
+                dHidden: gradients?.toTeacher
+            ),
+            HeadLoss.Target(
+                source: try TeacherTarget(batch, models, settings).source(
+                    Array(0..<batch.teacher.count),
+                    vocabulary: models.teacherHead.vocabulary
+                ),
+                distance: .divergence(.forwardKL),
+                temperature: settings.temperature,
+                targetTemperature: settings.temperature,
+                weight: weights.teacherDivergence * step.over
+            )
         )
         let factor = Double(settings.divergenceFactor)
-        var sums = CriterionSums()
-        sums.positions = batch.student.count
-        sums.values = [
-            "ce": student.crossEntropy, "t2s_ce": student.targetCrossEntropy,
-            "t2s_kd": student.divergence * factor, "s2t_kd": teacher * factor,
-            "kd": student.targetCrossEntropy + (student.divergence + teacher) * factor,
-            "t2s_accuracy": student.targetCorrect,
-            "t2s_top_probability": student.targetTopProbability, "t2s_gate": student.gateOpen,
-        ]
-        sums.addTotal(kdRate: settings.kdRate)
-        return sums
+        let divergences = (inStudent.distance + inTeacher.distance) * factor
+        return CriterionSums(
+            [
+                "ce": student.crossEntropy, "t2s_ce": inStudent.targetCrossEntropy,
+                "t2s_kd": inStudent.distance * factor, "s2t_kd": inTeacher.distance * factor,
+                "kd": inStudent.targetCrossEntropy + divergences,
+                "t2s_accuracy": inStudent.targetCorrect,
+                "t2s_top_probability": inStudent.targetTopProbability,
+                "t2s_gate": inStudent.gateOpen,
+            ],
+            positions: batch.student.count,
+            kdRate: settings.kdRate
+        )
     }
 }
 
@@ -93,10 +102,12 @@ struct DualSpaceLosses {
 public final class DualSpace: Criterion {
     /// The name in settings files.
     public static let name = "dskd"
+    /// One line for lists.
+    public static let summary = "dual-space distillation, positions one to one; one vocabulary"
     /// Position i of the student learns from position i of the teacher.
-    public static let pairsPositions = true
-    /// Hidden states and head.
-    public static let usesTeacher = true
+    public static let needs: CriterionNeeds = [
+        .pairedPositions, .hiddenStates, .distribution, .head,
+    ]
     /// D -> d and d -> D.
     public let toStudent: Projector, toTeacher: Projector
     /// Both of them.
@@ -105,59 +116,72 @@ public final class DualSpace: Criterion {
     private let settings: CriterionSettings
 
     /// Draws the projectors `t2s` and `s2t`.
-    public init(settings: CriterionSettings, sizes: CriterionSizes, seed: UInt64) {
-        self.settings = settings
+    public init(_ context: CriterionContext) throws {
+        settings = context.settings
+        try settings.requireSignal(for: .forwardKL)
         weights = DualSpaceWeights(settings)
-        toStudent = Projector(
-            name: "t2s",
-            inputs: sizes.teacher,
-            outputs: sizes.student,
-            seed: seed
-        )
-        toTeacher = Projector(
-            name: "s2t",
-            inputs: sizes.student,
-            outputs: sizes.teacher,
-            seed: seed
-        )
+        let (student, teacher) = (context.sizes.student, context.sizes.teacher)
+        toStudent = try context.projector("t2s", inputs: teacher, outputs: student)
+        toTeacher = try context.projector("s2t", inputs: student, outputs: teacher)
     }
 
     /// Losses and gradients of one micro-batch.
     public func evaluate(
         _ batch: CriterionBatch,
+        at index: Int,
         models: CriterionModels,
         step: StepStatistics,
         engine: HeadLoss,
-        dHidden: Matrix?
+        gradients: StateGradients?
     ) throws -> CriterionSums {
         try requirePairs(batch, criterion: Self.name)
         let z = toStudent.apply(batch.teacher.hidden)
         let g = toTeacher.apply(batch.student.hidden)
-        let gradients = dHidden.map {
+        let inner = gradients.map {
             DualSpaceLosses.Gradients(
-                hidden: $0,
-                toStudent: Matrix(uninitialized: z.rows, z.columns),
-                toTeacher: Matrix(uninitialized: g.rows, g.columns)
+                hidden: $0.hidden,
+                toStudent: Matrix(uninitialized: z.out.rows, z.out.columns),
+                toTeacher: Matrix(uninitialized: g.out.rows, g.out.columns)
             )
         }
         let losses = DualSpaceLosses(settings: settings, weights: weights, gated: false)
-        let sums = losses.evaluate(
+        let sums = try losses.evaluate(
             batch,
-            toStudent: z,
-            toTeacher: g,
+            toStudent: z.out,
+            toTeacher: g.out,
             models: models,
             step: step,
             engine: engine,
-            gradients: gradients
+            gradients: inner
         )
-        if let gradients {
-            toStudent.backward(batch.teacher.hidden, dOut: gradients.toStudent)
-            toTeacher.backward(
-                batch.student.hidden,
-                dOut: gradients.toTeacher,
-                dX: gradients.hidden
-            )
+        if let inner {
+            toStudent.backward(z, dOut: inner.toStudent)
+            toTeacher.backward(g, dOut: inner.toTeacher, dX: inner.hidden)
         }
         return sums
+    }
+}
+
+extension CriterionContext {
+    /// A projector of the structure that the settings give, one linear map if they give none.
+    func projector(
+        _ name: String,
+        inputs: Int,
+        outputs: Int,
+        structure: String? = nil,
+        hasBias: Bool = true
+    ) throws -> Projector {
+        Projector(
+            name: name,
+            structure: try ProjectorStructure(
+                structure ?? name,
+                settings: settings,
+                sizes: sizes,
+                inputs: inputs,
+                outputs: outputs
+            ),
+            hasBias: hasBias,
+            seed: seed
+        )
     }
 }

@@ -138,7 +138,7 @@ public final class Evaluator {
                 records,
                 encoder: encoder,
                 pairs: same,
-                hiddenSize: teacher.hiddenSize
+                reading: TeacherReading(hiddenOf: description)
             )
             sums.report.cut += batch.cut
             sums.report.dropped += batch.dropped
@@ -249,22 +249,19 @@ public final class Evaluator {
         _ head: HeadProduct,
         _ side: SupervisedRows
     ) -> Double {
-        engine.studentSpace(
-            hidden: student.hidden,
-            head: head,
-            labels: student.labels,
-            crossEntropyWeight: 0,
-            target: HeadLoss.Target(
-                hidden: side.hidden,
-                head: teacher.head.prefix(head.vocabulary),
-                divergence: .forwardKL,
+        engine.compare(
+            HeadLoss.Side(hidden: student.hidden, head: head),
+            HeadLoss.Target(
+                source: .product(
+                    hidden: side.hidden,
+                    head: teacher.head.prefix(head.vocabulary)
+                ),
+                distance: .divergence(.forwardKL),
                 temperature: 1,
                 targetTemperature: 1,
-                weight: 0,
-                gated: false
-            ),
-            dHidden: nil
-        ).divergence
+                weight: 0
+            )
+        ).distance
     }
 
     private func compareNextBytes(

@@ -10,9 +10,8 @@ extension HeadLoss {
     ) -> (crossEntropy: Double, nextByte: Matrix) {
         let nextByte = Matrix(zeros: side.count, NextByteBuckets.count)
         var sum = 0.0
-        forEachChunk(of: side.count, widths: [head.vocabulary]) { range, logits in
+        forEachChunk([Operand(hidden: side.hidden, head: head)]) { range, logits in
             let logits = logits[0]
-            head.logits(side.hidden.slice(rows: range), into: logits)
             var losses = [Double](repeating: 0, count: range.count)
             losses.withUnsafeMutableBufferPointer { buffer in
                 nonisolated(unsafe) let losses = buffer

@@ -4,268 +4,120 @@ import Tensors
 /// Head products, losses and their gradients in chunks of rows, forward and backward in one pass.
 ///
 /// A chunk's logits are computed, capped where their head caps them, replaced by the gradients of
-/// the head's product, and multiplied back; nothing of
-/// rows x vocabulary is held beyond one chunk.
+/// the head's product, and multiplied back; nothing of rows x vocabulary is held beyond one chunk.
+/// Students' and teachers' heads go through the same code.
 public final class HeadLoss {
-    /// Bytes that the logits of one chunk may take.
+    /// Bytes that the logits of one chunk, and what is made of them, may take.
     public let memoryLimit: Int
     /// Kept from call to call: fresh memory would cost a page fault every 4 KiB.
     private var memory = Matrix(uninitialized: 1, 0)
+    /// A row for each thread.
+    private var scratch = Matrix(uninitialized: 1, 0)
 
     /// - Parameter memoryLimit: Bytes for one chunk of logits, 64 MiB by default.
     public init(memoryLimit: Int = 64 << 20) {
         self.memoryLimit = memoryLimit
     }
 
-    /// Where the student's distribution is pulled to, in the student's vocabulary.
-    struct Target {
-        /// (n, k) vectors that `head` multiplies: projected teacher states, or the teacher's own.
+    /// States and the head that multiplies them.
+    struct Operand {
+        /// (rows, d).
         let hidden: Matrix
-        /// Its vocabulary is the student's or a prefix of it.
+        /// W [V, d].
         let head: HeadProduct
-        let divergence: Divergence
-        /// Of the student's side and of the target's.
-        let temperature: Float, targetTemperature: Float
-        /// Scales the gradient of the divergence.
-        let weight: Float
-        /// Whether the divergence counts only where the target's argmax is the label.
-        let gated: Bool
-        /// Scales the gradient of the target's own cross-entropy; nil where it has none.
-        var crossEntropyWeight: Float?
-        /// (n, k), receives the gradient of the target's cross-entropy.
-        var gradient: Matrix?
+        /// (rows, d), overwritten with the gradient by the states; nil where none is wanted.
+        var dHidden: Matrix?
+        /// Whether the head's own gradient is added to, if it has one.
+        var learnsHead = false
+
+        /// Whether anything is multiplied back.
+        var goesBack: Bool { dHidden != nil || (learnsHead && head.gradient != nil) }
     }
 
-    /// Sums over rows.
-    struct Sums {
-        var crossEntropy = 0.0
-        var divergence = 0.0
-        var targetCrossEntropy = 0.0
-        /// Rows where the target's argmax is the label.
-        var targetCorrect = 0.0
-        var targetTopProbability = 0.0
-        var gateOpen = 0.0
-    }
-
-    /// What one row leaves; rows are summed in their order, so threads do not change the sums.
-    private struct Row {
-        var losses = ck_criterion_losses()
-        var targetCrossEntropy = 0.0
-        var topProbability: Float = 0
-        var correct = false
-        var open = false
-    }
-
-    /// Losses in the student's vocabulary.
-    ///
-    /// - Parameters:
-    ///   - hidden: (n, d).
-    ///   - labels: n tokens of the student.
-    ///   - crossEntropyWeight: Scales the gradient of the student's cross-entropy.
-    ///   - dHidden: (n, d), overwritten with the gradient; nil for the losses alone.
-    func studentSpace(
-        hidden: Matrix,
-        head: HeadProduct,
-        labels: [UInt32],
-        crossEntropyWeight: Float,
-        target: Target?,
-        dHidden: Matrix?
-    ) -> Sums {
-        let widths = [head.vocabulary] + (target.map { [$0.head.vocabulary] } ?? [])
-        var sums = Sums()
-        forEachChunk(of: hidden.rows, widths: widths) { range, logits in
-            let x = hidden.slice(rows: range)
-            head.logits(x, into: logits[0])
-            if let target {
-                target.head.logits(target.hidden.slice(rows: range), into: logits[1])
-            }
-            let rows = Self.rows(
-                logits: logits,
-                head: head,
-                labels: labels[range],
-                crossEntropyWeight: crossEntropyWeight,
-                target: target
-            )
-            for row in rows {
-                sums.crossEntropy += row.losses.cross_entropy
-                sums.divergence += row.losses.divergence
-                sums.targetCrossEntropy += row.targetCrossEntropy
-                sums.targetCorrect += row.correct ? 1 : 0
-                sums.targetTopProbability += Double(row.topProbability)
-                sums.gateOpen += row.open ? 1 : 0
-            }
-            guard let dHidden else { return }
-            head.inputGradient(logits[0], into: dHidden.slice(rows: range), accumulate: false)
-            head.addWeightGradient(logits[0], x)
-            if let target, let gradient = target.gradient {
-                target.head.inputGradient(
-                    logits[1],
-                    into: gradient.slice(rows: range),
-                    accumulate: false
-                )
-            }
-        }
-        return sums
-    }
-
-    private static func rows(
-        logits: [Matrix],
-        head: HeadProduct,
-        labels: ArraySlice<UInt32>,
-        crossEntropyWeight: Float,
-        target: Target?
-    ) -> [Row] {
-        let student = logits[0]
-        let width = student.columns
-        let settings =
-            target?.divergence.kernelSettings(
-                temperature: target?.temperature ?? 1,
-                targetTemperature: target?.targetTemperature ?? 1,
-                weight: target?.weight ?? 0,
-                crossEntropyWeight: crossEntropyWeight
-            )
-            ?? ck_criterion_settings(
-                divergence: 0,
-                p_scale: 1,
-                q_scale: 1,
-                skew: 0.1,
-                tail_mass: 0.5,
-                divergence_weight: 0,
-                cross_entropy_weight: crossEntropyWeight
-            )
-        var rows = [Row](repeating: Row(), count: student.rows)
-        rows.withUnsafeMutableBufferPointer { buffer in
-            nonisolated(unsafe) let rows = buffer
-            nonisolated(unsafe) let target = target
-            nonisolated(unsafe) let head = head
-            parallelRanges(student.rows) { range, _ in
-                var settings = settings
-                let scratch = Matrix(uninitialized: 1, ck_criterion_scratch(width))
-                let heads = [head] + (target.map { [$0.head] } ?? [])
-                let caps = CapBackward(width: width, heads: heads)
-                for r in range {
-                    var row = Row()
-                    let label = Int(labels[labels.startIndex + r])
-                    var p: UnsafeMutablePointer<Float>?
-                    if let target {
-                        p = logits[1].row(r)
-                        var argmax = 0
-                        _ = ck_largest(p, logits[1].columns, &argmax)
-                        row.correct = argmax == label
-                        row.open = !target.gated || row.correct
-                    }
-                    caps.replace(student.row(r), of: head) {
-                        ck_criterion_row(
-                            row.open ? UnsafePointer(p) : nil,
-                            row.open ? logits[1].columns : 0,
-                            student.row(r),
-                            width,
-                            Int64(label),
-                            &settings,
-                            scratch.base,
-                            &row.losses
-                        )
-                    }
-                    if let target, let weight = target.crossEntropyWeight, let p {
-                        row.targetCrossEntropy = caps.replace(p, of: target.head) {
-                            ck_cross_entropy_row(
-                                p,
-                                width,
-                                label,
-                                weight,
-                                &row.topProbability,
-                                nil
-                            )
-                        }
-                    }
-                    rows[r] = row
-                }
-            }
-        }
-        return rows
-    }
-
-    /// The sum over rows of forward KL in the teacher's vocabulary, teacher || projected student.
-    ///
-    /// - Parameters:
-    ///   - teacher: (m, D) hidden states of the teacher.
-    ///   - projected: (m, D) states of the student, carried into the teacher's space.
-    ///   - head: The teacher's, frozen.
-    ///   - weight: Scales the gradient.
-    ///   - dProjected: (m, D), overwritten with the gradient; nil for the loss alone.
-    func teacherSpace(
-        teacher: Matrix,
-        projected: Matrix,
-        head: HeadProduct,
-        temperature: Float,
-        weight: Float,
-        dProjected: Matrix?
-    ) -> Double {
-        let settings = Divergence.forwardKL.kernelSettings(
-            temperature: temperature,
-            targetTemperature: temperature,
-            weight: weight,
-            crossEntropyWeight: 0
-        )
-        let width = head.vocabulary
-        var sum = 0.0
-        forEachChunk(of: teacher.rows, widths: [width, width]) { range, logits in
-            let (q, p) = (logits[0], logits[1])
-            head.logits(projected.slice(rows: range), into: q)
-            head.logits(teacher.slice(rows: range), into: p)
-            var losses = [Double](repeating: 0, count: range.count)
-            losses.withUnsafeMutableBufferPointer { buffer in
-                nonisolated(unsafe) let losses = buffer
-                nonisolated(unsafe) let head = head
-                parallelRanges(range.count) { rows, _ in
-                    var settings = settings
-                    let caps = CapBackward(width: width, heads: [head])
-                    for r in rows {
-                        var row = ck_criterion_losses()
-                        caps.replace(q.row(r), of: head) {
-                            ck_criterion_row(
-                                p.row(r),
-                                width,
-                                q.row(r),
-                                width,
-                                -1,
-                                &settings,
-                                nil,
-                                &row
-                            )
-                        }
-                        losses[r] = row.divergence
-                    }
-                }
-            }
-            for loss in losses { sum += loss }
-            guard let dProjected else { return }
-            head.inputGradient(q, into: dProjected.slice(rows: range), accumulate: false)
-        }
-        return sum
-    }
-
-    /// Calls `body` with ranges of rows and one logits matrix a width, reused from chunk to chunk.
+    /// Calls `body` with chunks of rows and the logits of each operand, which it replaces by their
+    /// gradients where the operand goes back.
     func forEachChunk(
-        of rows: Int,
-        widths: [Int],
-        _ body: (_ range: Range<Int>, _ logits: [Matrix]) -> Void
+        _ operands: [Operand],
+        _ body: (_ rows: Range<Int>, _ logits: [Matrix]) -> Void
     ) {
-        let step = max(1, min(rows, memoryLimit / (4 * max(1, widths.reduce(0, +)))))
+        guard let rows = operands.first?.hidden.rows, rows > 0 else { return }
+        let step = chunkRows(operands, rows: rows)
         // Rounded up so that every matrix starts on a cache line.
-        let sizes = widths.map { (step * $0 + 15) / 16 * 16 }
+        let sizes = operands.map { (step * $0.head.vocabulary + 15) / 16 * 16 }
         let needed = sizes.reduce(0, +)
         if memory.columns < needed { memory = Matrix(uninitialized: 1, needed) }
         var offset = 0
-        let buffers = zip(widths, sizes).map { width, size in
+        let buffers = zip(operands, sizes).map { operand, size in
             defer { offset += size }
+            let width = operand.head.vocabulary
             return memory.slice(columns: offset..<(offset + step * width)).reshaped(step, width)
         }
-        var start = 0
-        while start < rows {
+        for start in stride(from: 0, to: rows, by: step) {
             let range = start..<min(start + step, rows)
-            body(range, buffers.map { $0.slice(rows: 0..<range.count) })
-            start = range.upperBound
+            let logits = buffers.map { $0.slice(rows: 0..<range.count) }
+            for (operand, logits) in zip(operands, logits) {
+                operand.head.logits(operand.hidden.slice(rows: range), into: logits)
+            }
+            body(range, logits)
+            for (operand, logits) in zip(operands, logits) where operand.goesBack {
+                operand.head.backward(
+                    logits,
+                    hidden: operand.hidden.slice(rows: range),
+                    dHidden: operand.dHidden?.slice(rows: range),
+                    learns: operand.learnsHead
+                )
+            }
         }
+    }
+
+    /// Rows of a chunk: as many as the memory allows, in chunks of about one size, which is a
+    /// multiple of what products like.
+    private func chunkRows(_ operands: [Operand], rows: Int) -> Int {
+        // Gradients are rounded to bfloat16 one operand at a time.
+        let rounded = operands.map { $0.goesBack ? $0.head.roundedBytesPerLogit : 0 }
+        let bytes = operands.reduce(0) { $0 + 4 * $1.head.vocabulary }
+        let extra = zip(operands, rounded).map { $0.head.vocabulary * $1 }.max() ?? 0
+        let most = max(1, min(rows, memoryLimit / max(1, bytes + extra)))
+        let chunks = (rows + most - 1) / most
+        let even = (rows + chunks - 1) / chunks
+        let unit = PackedRows.unit
+        let rounding = (even + unit - 1) / unit * unit
+        if rounding <= most { return rounding }
+        return most >= unit ? most / unit * unit : most
+    }
+
+    /// Calls `body` once for every row on some thread, with that thread's scratch memory.
+    ///
+    /// - Parameter scratchSize: Floats.
+    func forEachRow(
+        _ count: Int,
+        scratchSize: Int,
+        _ body: @Sendable (_ row: Int, _ scratch: UnsafeMutablePointer<Float>) -> Void
+    ) {
+        // A cache line's worth of floats apart, so that 64-bit numbers fit as well.
+        let size = (scratchSize + 15) / 16 * 16
+        if scratch.columns < size || scratch.rows < Threads.count {
+            scratch = Matrix(uninitialized: Threads.count, size)
+        }
+        let scratch = scratch
+        parallelRanges(count) { range, worker in
+            for row in range { body(row, scratch.row(worker)) }
+        }
+    }
+
+    /// The first index of the largest logit of each row.
+    func largest(hidden: Matrix, head: HeadProduct) -> [UInt32] {
+        var result = [UInt32](repeating: 0, count: hidden.rows)
+        forEachChunk([Operand(hidden: hidden, head: head)]) { range, logits in
+            result.withUnsafeMutableBufferPointer { buffer in
+                nonisolated(unsafe) let result = buffer
+                forEachRow(range.count, scratchSize: 0) { row, _ in
+                    var index = 0
+                    _ = ck_largest(logits[0].row(row), logits[0].columns, &index)
+                    result[range.lowerBound + row] = UInt32(index)
+                }
+            }
+        }
+        return result
     }
 }

@@ -13,6 +13,8 @@ public final class HeadProduct {
     public let compute: ComputeType
     private var forward: PackedWeights
     private var backward: PackedWeights?
+    /// Counts the changes of the numbers.
+    private(set) var version = 0
 
     /// A frozen head, such as the teacher's.
     public init(frozen weight: Matrix, softCap: Float?, compute: ComputeType) {
@@ -37,8 +39,9 @@ public final class HeadProduct {
     /// The size of the vectors that it multiplies, d.
     public var width: Int { weight.columns }
 
-    /// Packs the head anew, after an optimiser step; nothing is to be done in float32.
+    /// Takes note of changed numbers, after an optimiser step; in bfloat16 they are packed anew.
     public func refresh() {
+        version += 1
         guard compute.available == .bf16 else { return }
         forward = PackedWeights(weight, compute: compute)
         backward = nil
@@ -60,19 +63,24 @@ public final class HeadProduct {
         Models.softCap(logits, at: softCap)
     }
 
-    /// dX (rows, d) = or += dProduct (rows, V) W.
+    /// Multiplies gradients back: dHidden (rows, d) is overwritten, the head's own gradient added to.
     ///
-    /// - Parameter dProduct: The gradient by x W^T: that by the logits, taken back through the cap
-    ///   (`CapBackward`).
-    func inputGradient(_ dProduct: Matrix, into dX: Matrix, accumulate: Bool) {
-        let packed = backward ?? PackedWeights(weight, transposed: false, compute: compute)
-        backward = packed
-        packed.multiply(dProduct, into: dX, accumulate: accumulate)
+    /// - Parameters:
+    ///   - dProduct: (rows, V), the gradient by x W^T: that by the logits, taken back through the cap
+    ///     (`CapBackward`).
+    ///   - hidden: x (rows, d).
+    ///   - learns: Whether the head's gradient is wanted, if it has one.
+    func backward(_ dProduct: Matrix, hidden: Matrix, dHidden: Matrix?, learns: Bool) {
+        if let dHidden {
+            let packed = backward ?? PackedWeights(weight, transposed: false, compute: compute)
+            backward = packed
+            packed.multiply(dProduct, into: dHidden)
+        }
+        if learns, let gradient {
+            multiply(dProduct, transposeA: true, hidden, into: gradient, beta: 1)
+        }
     }
 
-    /// Adds dProduct^T x to the head's gradient, if it has one.
-    func addWeightGradient(_ dProduct: Matrix, _ x: Matrix) {
-        guard let gradient else { return }
-        multiply(dProduct, transposeA: true, x, into: gradient, beta: 1)
-    }
+    /// Bytes that a gradient of a logit takes besides its float on the way back.
+    var roundedBytesPerLogit: Int { compute.available == .bf16 ? 2 : 0 }
 }

@@ -4,53 +4,55 @@ import Tensors
 public final class KnowledgeDistillation: Criterion {
     /// The name in settings files.
     public static let name = "kd"
+    /// One line for lists.
+    public static let summary = "divergence from the teacher's distribution; one vocabulary"
     /// Position i of the student learns from position i of the teacher.
-    public static let pairsPositions = true
-    /// The teacher's distribution is its hidden state times its head.
-    public static let usesTeacher = true
-    /// None.
-    public let projectors: [Projector] = []
+    public static let needs: CriterionNeeds = [.pairedPositions, .distribution]
     private let settings: CriterionSettings
     private var cutHead: HeadProduct?
 
     /// Nothing is drawn.
-    public init(settings: CriterionSettings, sizes: CriterionSizes, seed: UInt64) {
-        self.settings = settings
+    public init(_ context: CriterionContext) throws {
+        settings = context.settings
+        try settings.requireSignal(for: settings.divergence)
     }
 
     /// Cross-entropy and divergence of one micro-batch.
     public func evaluate(
         _ batch: CriterionBatch,
+        at index: Int,
         models: CriterionModels,
         step: StepStatistics,
         engine: HeadLoss,
-        dHidden: Matrix?
+        gradients: StateGradients?
     ) throws -> CriterionSums {
         try requirePairs(batch, criterion: Self.name)
-        let over = 1 / Float(max(1, step.studentPositions))
+        let rows = Array(0..<batch.student.count)
         let factor = settings.divergenceFactor
         let target = HeadLoss.Target(
-            hidden: batch.teacher.hidden,
-            head: teacherHead(models),
-            divergence: settings.divergence,
+            source: try TeacherTarget(batch, models, settings).source(
+                rows,
+                vocabulary: models.studentHead.vocabulary,
+                head: teacherHead(models)
+            ),
+            distance: .divergence(settings.divergence),
             temperature: settings.temperature,
             targetTemperature: settings.temperature,
-            weight: settings.kdRate * factor * over,
-            gated: false
+            weight: settings.kdRate * factor * step.over
         )
-        let sums = engine.studentSpace(
-            hidden: batch.student.hidden,
+        let sums = engine.student(
+            batch.student,
             head: models.studentHead,
-            labels: batch.student.labels,
-            crossEntropyWeight: (1 - settings.kdRate) * over,
-            target: target,
-            dHidden: dHidden
+            settings: settings,
+            crossEntropyWeight: (1 - settings.kdRate) * step.over,
+            parts: [.init(rows: rows, target: target)],
+            dHidden: gradients?.hidden
         )
-        var result = CriterionSums()
-        result.positions = batch.student.count
-        result.values = ["ce": sums.crossEntropy, "kd": sums.divergence * Double(factor)]
-        result.addTotal(kdRate: settings.kdRate)
-        return result
+        return CriterionSums(
+            ["ce": sums.crossEntropy, "kd": sums.parts[0].distance * Double(factor)],
+            positions: batch.student.count,
+            kdRate: settings.kdRate
+        )
     }
 
     /// Padded heads of different sizes are both cut to the smaller.
@@ -61,35 +63,4 @@ public final class KnowledgeDistillation: Criterion {
         cutHead = cut
         return cut
     }
-}
-
-extension CriterionSettings {
-    /// tau^2 where it is asked for.
-    var divergenceFactor: Float { scalesByTemperatureSquared ? temperature * temperature : 1 }
-}
-
-extension CriterionSums {
-    /// total = (1 - kdRate) ce + kdRate kd.
-    mutating func addTotal(kdRate: Float) {
-        let rate = Double(kdRate)
-        values["total"] = (1 - rate) * (values["ce"] ?? 0) + rate * (values["kd"] ?? 0)
-    }
-}
-
-/// Throws unless every example has as many positions on both sides.
-func requirePairs(_ batch: CriterionBatch, criterion: String) throws {
-    let (student, teacher) = (batch.student.offsets, batch.teacher.offsets)
-    for example in 0..<max(0, min(student.count, teacher.count) - 1) {
-        let n = student[example + 1] - student[example]
-        let m = teacher[example + 1] - teacher[example]
-        guard n == m else {
-            throw DistillError.unpairedPositions(
-                criterion: criterion,
-                example: example,
-                student: n,
-                teacher: m
-            )
-        }
-    }
-    precondition(student.count == teacher.count, "the two sides hold different examples")
 }

@@ -12,26 +12,29 @@ struct MicroBatch {
     /// n, n, and where each example starts.
     let inputs: [UInt32], labels: [UInt32], offsets: [Int]
     let teacher: SupervisedRows
+    /// What is known of the teacher's distribution at its rows, and (m, D) states of other layers.
+    let teacherRows: TeacherRows, teacherLayers: [Int: Matrix]
     /// The examples in it, in order.
     let records: [CacheRecord]
     /// Examples that were cut to the longest length, and those left out with nothing supervised.
     let cut: Int, dropped: Int
 
     /// The batch as a criterion sees it, given the student's hidden states (T, d).
-    func criterionBatch(hidden: Matrix) -> CriterionBatch {
-        let student = Matrix(uninitialized: rows.count, hidden.columns)
-        for (target, source) in rows.enumerated() {
-            student.row(target).update(from: hidden.row(source), count: hidden.columns)
-        }
-        return criterionBatch(supervised: student)
+    ///
+    /// - Parameter layers: (T, d) states of the student's other layers.
+    func criterionBatch(hidden: Matrix, layers: [Int: Matrix] = [:]) -> CriterionBatch {
+        criterionBatch(
+            supervised: hidden.gathered(rows),
+            layers: layers.mapValues { $0.gathered(rows) }
+        )
     }
 
     /// The batch before the student has run: nothing may read its hidden states.
     func criterionBatch(width: Int) -> CriterionBatch {
-        criterionBatch(supervised: Matrix(uninitialized: rows.count, width))
+        criterionBatch(supervised: Matrix(uninitialized: rows.count, width), layers: [:])
     }
 
-    private func criterionBatch(supervised: Matrix) -> CriterionBatch {
+    private func criterionBatch(supervised: Matrix, layers: [Int: Matrix]) -> CriterionBatch {
         CriterionBatch(
             student: SupervisedRows(
                 hidden: supervised,
@@ -39,35 +42,36 @@ struct MicroBatch {
                 labels: labels,
                 offsets: offsets
             ),
-            teacher: teacher
+            teacher: teacher,
+            teacherRows: teacherRows,
+            studentLayers: layers,
+            teacherLayers: teacherLayers
         )
     }
 
     /// Spreads the gradient of the supervised rows (n, d) over all tokens (T, d).
     func spread(_ gradient: Matrix) -> Matrix {
         let all = Matrix(zeros: sequences.tokenCount, gradient.columns)
-        for (source, target) in rows.enumerated() {
-            all.row(target).update(from: gradient.row(source), count: gradient.columns)
-        }
+        all.scatter(gradient, to: rows)
         return all
     }
 
     /// - Parameters:
     ///   - pairs: Whether positions of the two models pair one to one; where one side was cut
     ///     shorter than the other, both keep what both have.
-    ///   - hiddenSize: D; the teacher's side is empty where the records hold no hidden states.
+    ///   - reading: What the records hold of the teacher.
     init(
         _ records: [CacheRecord],
         encoder: StudentEncoder,
         pairs: Bool,
-        hiddenSize: Int
+        reading: TeacherReading
     ) throws {
         var sequences: [[UInt32]] = []
         var kept: [CacheRecord] = []
         var rows: [Int] = []
         var student = (inputs: [UInt32](), labels: [UInt32](), offsets: [0])
         var teacher = (inputs: [UInt32](), labels: [UInt32](), offsets: [0])
-        var hidden: [Float] = []
+        var signals = TeacherSignals(reading)
         var (start, cut, dropped) = (0, 0, 0)
         for record in records {
             let example = try encoder.encode(record)
@@ -90,7 +94,7 @@ struct MicroBatch {
                 teacher.inputs.append(record.tokenIDs[j])
                 teacher.labels.append(record.tokenIDs[j + 1])
             }
-            if !record.hidden.isEmpty { hidden += record.hidden.prefix(m * hiddenSize) }
+            signals.append(record, rows: m)
             student.offsets.append(student.labels.count)
             teacher.offsets.append(teacher.labels.count)
             sequences.append(example.tokens)
@@ -100,16 +104,14 @@ struct MicroBatch {
         self.sequences = VarlenBatch(sequences)
         self.rows = rows
         (inputs, labels, offsets) = student
-        let states =
-            hidden.isEmpty
-            ? Matrix(zeros: teacher.labels.count, 0)
-            : Matrix(hidden, rows: teacher.labels.count, columns: hiddenSize)
         self.teacher = SupervisedRows(
-            hidden: states,
+            hidden: signals.hidden(rows: teacher.labels.count),
             inputs: teacher.inputs,
             labels: teacher.labels,
             offsets: teacher.offsets
         )
+        teacherRows = signals.teacherRows(rows: teacher.labels.count)
+        teacherLayers = signals.layers(rows: teacher.labels.count)
         self.records = kept
         self.cut = cut
         self.dropped = dropped

@@ -18,17 +18,33 @@ final class StudentTraining {
         var examples = 0
     }
 
-    /// - Parameter teacher: From the cache.
-    init(model: any LanguageModel, teacher: CachedTeacher, settings: DistillSettings) throws {
+    /// Layers of the student that the criterion looks at.
+    private let layers: Set<Int>
+
+    /// - Parameters:
+    ///   - teacher: From the cache.
+    ///   - texts: Token texts of both sides, where the criterion reads them.
+    ///   - layers: Layers of the student that the criterion looks at.
+    init(
+        model: any LanguageModel,
+        teacher: CachedTeacher,
+        settings: DistillSettings,
+        texts: VocabularyTexts? = nil,
+        layers: Set<Int> = []
+    ) throws {
         self.model = model
+        self.layers = layers
         let type = try CriterionRegistry.type(settings.criterion)
-        criterion = type.init(
-            settings: settings.criterionSettings,
-            sizes: CriterionSizes(
-                student: model.outputHead.value.columns,
-                teacher: teacher.hiddenSize
-            ),
-            seed: settings.seed
+        criterion = try type.init(
+            CriterionContext(
+                settings: try settings.criterionSettings(for: type),
+                sizes: CriterionSizes(
+                    student: model.outputHead.value.columns,
+                    teacher: teacher.hiddenSize
+                ),
+                seed: settings.seed,
+                texts: texts
+            )
         )
         optimizer = Optimizer(
             student: model.parameters,
@@ -46,31 +62,40 @@ final class StudentTraining {
             teacherEmbedding: teacher.embedding
         )
         engine = HeadLoss(memoryLimit: settings.headMemoryMiB << 20)
+        criterion.prepare(models)
     }
 
     /// One optimiser step over all of its micro-batches.
     func step(_ batches: [MicroBatch], factor: Float) throws -> StepResult {
         let width = model.outputHead.value.columns
+        let batches = batches.filter { !$0.rows.isEmpty }
         let statistics = try criterion.statistics(
             of: batches.map { $0.criterionBatch(width: width) },
-            models: models
+            models: models,
+            engine: engine
         )
         var result = StepResult()
-        for batch in batches where !batch.rows.isEmpty {
-            let tape = Tape()
+        for (index, batch) in batches.enumerated() {
+            let tape = Tape(keeping: layers)
             let hidden = model.hiddenStates(batch.sequences, tape: tape)
-            let rows = batch.criterionBatch(hidden: hidden)
-            let dRows = Matrix(uninitialized: rows.student.count, width)
+            let rows = batch.criterionBatch(hidden: hidden, layers: tape.layerStates)
+            let room = { Matrix(uninitialized: rows.student.count, width) }
+            let gradients = StateGradients(
+                hidden: room(),
+                layers: Dictionary(uniqueKeysWithValues: layers.map { ($0, room()) })
+            )
             result.sums.add(
                 try criterion.evaluate(
                     rows,
+                    at: index,
                     models: models,
                     step: statistics,
                     engine: engine,
-                    dHidden: dRows
+                    gradients: gradients
                 )
             )
-            model.backward(batch.spread(dRows), tape: tape)
+            tape.layerGradients = gradients.layers.mapValues(batch.spread)
+            model.backward(batch.spread(gradients.hidden), tape: tape)
             result.tokens += batch.sequences.tokenCount
             result.examples += batch.records.count
         }
@@ -82,15 +107,22 @@ final class StudentTraining {
     /// The losses of a batch, nothing changed.
     func losses(_ batch: MicroBatch) throws -> CriterionSums {
         guard !batch.rows.isEmpty else { return CriterionSums() }
-        let hidden = model.hiddenStates(batch.sequences, tape: nil)
-        let rows = batch.criterionBatch(hidden: hidden)
-        let statistics = try criterion.statistics(of: [rows], models: models)
+        let rows = criterionBatch(batch)
+        let statistics = try criterion.statistics(of: [rows], models: models, engine: engine)
         return try criterion.evaluate(
             rows,
+            at: 0,
             models: models,
             step: statistics,
             engine: engine,
-            dHidden: nil
+            gradients: nil
         )
+    }
+
+    /// A batch with the student's states as it is now.
+    func criterionBatch(_ batch: MicroBatch) -> CriterionBatch {
+        let tape = layers.isEmpty ? nil : Tape(keeping: layers)
+        let hidden = model.hiddenStates(batch.sequences, tape: tape)
+        return batch.criterionBatch(hidden: hidden, layers: tape?.layerStates ?? [:])
     }
 }

@@ -4,35 +4,32 @@ import Tensors
 public final class SupervisedFineTuning: Criterion {
     /// The name in settings files.
     public static let name = "sft"
-    /// Teacher rows are not looked at.
-    public static let pairsPositions = false
+    /// One line for lists.
+    public static let summary = "cross-entropy at the student's labels, nothing of the teacher"
     /// The cache gives the texts alone.
-    public static let usesTeacher = false
-    /// None.
-    public let projectors: [Projector] = []
+    public static let needs: CriterionNeeds = []
+    private let settings: CriterionSettings
 
-    /// `settings.kdRate` is ignored: the total is the cross-entropy.
-    public init(settings: CriterionSettings, sizes: CriterionSizes, seed: UInt64) {}
+    /// `kdRate` is ignored: the total is the cross-entropy.
+    public init(_ context: CriterionContext) { settings = context.settings }
 
     /// Cross-entropy of one micro-batch.
     public func evaluate(
         _ batch: CriterionBatch,
+        at index: Int,
         models: CriterionModels,
         step: StepStatistics,
         engine: HeadLoss,
-        dHidden: Matrix?
+        gradients: StateGradients?
     ) throws -> CriterionSums {
-        let sums = engine.studentSpace(
-            hidden: batch.student.hidden,
+        let sums = engine.student(
+            batch.student,
             head: models.studentHead,
-            labels: batch.student.labels,
-            crossEntropyWeight: 1 / Float(max(1, step.studentPositions)),
-            target: nil,
-            dHidden: dHidden
+            settings: settings,
+            crossEntropyWeight: step.over,
+            parts: [],
+            dHidden: gradients?.hidden
         )
-        var result = CriterionSums()
-        result.positions = batch.student.count
-        result.values = ["ce": sums.crossEntropy, "total": sums.crossEntropy]
-        return result
+        return CriterionSums(["ce": sums.crossEntropy], positions: batch.student.count, kdRate: 0)
     }
 }

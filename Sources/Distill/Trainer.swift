@@ -30,7 +30,7 @@ public final class Trainer {
     private let encoder: StudentEncoder
     private let schedule: LearningRateSchedule
     private let pairs: Bool
-    private let usesTeacher: Bool
+    private let reading: TeacherReading
     /// What decides the numbers of this run, besides the cache.
     private let fingerprint: [String: String]
 
@@ -58,12 +58,18 @@ public final class Trainer {
         self.tokenizer = tokenizer
         output = URL(fileURLWithPath: settings.output, isDirectory: true)
         let type = try CriterionRegistry.type(settings.criterion)
-        (pairs, usesTeacher) = (type.pairsPositions, type.usesTeacher)
+        pairs = type.needs.contains(.pairedPositions)
         let cached = reader.manifest.description
+        reading = TeacherReading(
+            type.needs,
+            try settings.criterionSettings(for: type),
+            cached
+        )
+        try reading.require(of: cached, cache: settings.cache)
         if pairs && tokenizer.fingerprint != cached.tokenizer.fingerprint {
             throw DistillError.unfit(
                 "\(settings.criterion) needs the teacher's own tokenizer, and the student's is "
-                    + "another; use criterion dskd_cma"
+                    + "another; use criterion dskd_cma or dskd_v2_eta"
             )
         }
         try Self.requireFit(model.configuration, tokenizer, settings)
@@ -90,12 +96,29 @@ public final class Trainer {
             teacher: try CachedTeacher(
                 reader,
                 compute: settings.compute,
-                needsHead: usesTeacher,
-                needsEmbedding: type.usesTeacherEmbedding
+                needsHead: reading.head,
+                needsEmbedding: reading.embedding
             ),
-            settings: settings
+            settings: settings,
+            texts: try reading.texts
+                ? VocabularyTexts(
+                    student: tokenizer,
+                    studentRows: model.configuration.vocabularySize,
+                    teacher: Evaluator.teacherTokenizer(of: reader),
+                    teacherRows: cached.teacher.vocabularySize
+                ) : nil,
+            layers: reading.studentLayers
         )
         fingerprint = try settings.fingerprint(of: model, tokenizer: tokenizer)
+        if let layer = reading.studentLayers.max(), layer > model.configuration.layerCount {
+            throw DistillError.badSetting(
+                key: "layers",
+                value: "layer \(layer) of the student",
+                remedy: "it has \(model.configuration.layerCount)"
+            )
+        }
+        // What the cache does not have is told now, not when the output lies there already.
+        _ = try stream(settings.split)
     }
 
     private static func requireFit(
@@ -251,8 +274,9 @@ public final class Trainer {
             window: settings.shuffleWindow,
             batch: .examples(settings.batchExamples),
             reading: .init(memory: settings.loaderMemoryMiB << 20),
-            hidden: usesTeacher,
-            logits: false
+            hidden: reading.hidden,
+            logits: reading.readsTopK,
+            extra: reading.extra
         )
     }
 
@@ -261,7 +285,7 @@ public final class Trainer {
             records,
             encoder: encoder,
             pairs: pairs,
-            hiddenSize: reader.manifest.description.teacher.hiddenSize
+            reading: reading
         )
     }
 

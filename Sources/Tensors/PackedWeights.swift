@@ -83,12 +83,14 @@ public struct PackedRows: @unchecked Sendable {
 
     /// Rows of a product are computed in pieces of this size.
     static let block = 256
+    /// A multiple of these rows needs no padding.
+    public static let unit = 32
 
     /// `rows` up to the next size for which a product is made, so that few are: the last piece is any
     /// of 1 to 16 rows, as in generation, or a multiple of 32.
     static func padded(_ rows: Int) -> Int {
         let tail = rows % block
-        return rows - tail + (tail <= 16 ? tail : (tail + 31) / 32 * 32)
+        return rows - tail + (tail <= 16 ? tail : (tail + unit - 1) / unit * unit)
     }
 }
 

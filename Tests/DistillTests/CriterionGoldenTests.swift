@@ -7,50 +7,77 @@ import Testing
 
 @Suite("Criteria against float64 PyTorch")
 struct CriterionGoldenTests {
-    static let names =
-        ["sft"] + Divergence.allCases.map { "kd-\($0.rawValue)" }
-        + Divergence.allCases.map { "dskd-\($0.rawValue)" }
-        + [
-            "dskd_cma-forward_kl", "dskd_cma-adaptive_kl", "dskd_cma-reverse_kl-settings",
-            "kd-forward_kl-caps", "dskd-forward_kl-caps", "dskd_cma-forward_kl-caps",
-        ]
+    static let criteria = CriterionRegistry.names
 
-    @Test("losses and gradients are the golden ones", arguments: names)
-    func golden(name: String) throws {
-        let golden = try Golden(name)
+    /// What single precision may differ by: PyTorch's own is within 2e-6 and 2e-6 of float64 here.
+    static let lossTolerance = 1e-5, gradientTolerance = 1e-4
+
+    @Test("there are cases of every criterion, two hundred at least")
+    func count() {
+        #expect(Golden.all.count >= 200)
+        #expect(Set(Golden.all.map(\.criterion)) == Set(Self.criteria))
+    }
+
+    @Test("losses and gradients are the golden ones", arguments: criteria)
+    func golden(criterion: String) throws {
+        for golden in Golden.all where golden.criterion == criterion {
+            try compare(golden)
+        }
+    }
+
+    private func compare(_ golden: Golden) throws {
         let test = try Case(golden)
+        if let t2s = try? golden.numbers("info/t2s") {
+            let got = try required(test.criterion.projectors[0].weight).value.values
+            expect(got, t2s, 1e-4, "\(golden): initial t2s")
+        }
         let (sums, gradients) = try test.gradients()
-        for part in ["ce", "t2s_ce", "t2s_kd", "s2t_kd", "kd", "total"]
-        where golden.has("loss/\(part)") {
-            let want = try golden.number("loss/\(part)")
+        #expect(Set(golden.known("loss")).isSubset(of: sums.values.keys), "\(golden)")
+        for part in golden.known("loss") {
+            let want = try required(golden.numbers("loss/\(part)").first)
             let got = try required(sums.means[part])
-            #expect(abs(got - want) < 2e-6 * max(1, abs(want)), "\(part): \(got), not \(want)")
+            let isClose = abs(got - want) <= Self.lossTolerance * max(1e-4, abs(want))
+            #expect(isClose, "\(golden): \(part) is \(got), not \(want)")
         }
-        if golden.has("info/gate") {
-            let open = try golden.numbers("info/gate").reduce(0, +)
-            #expect(sums.values["t2s_gate"] == open)
+        if let gate = try? golden.numbers("info/gate") {
+            #expect(sums.values["t2s_gate"] == gate.reduce(0, +), "\(golden)")
         }
-        for (key, got) in gradients where golden.has("grad/\(key)") {
-            let want = try golden.numbers("grad/\(key)")
-            let size = want.map(abs).max() ?? 0
-            #expect(got.count == want.count)
-            for (g, w) in zip(got, want) {
-                #expect(abs(Double(g) - w) < 1e-5 * max(size, 0.01), "\(key): \(g), not \(w)")
-            }
+        let known = golden.known("grad")
+        #expect(known.contains("student/hidden") && known.contains("student/head"))
+        for key in known {
+            let got = try required(gradients[key], "\(golden): no gradient of \(key)")
+            expect(
+                got,
+                try golden.numbers("grad/\(key)"),
+                Self.gradientTolerance,
+                "\(golden): \(key)"
+            )
         }
+    }
+
+    /// Within a share of the norm.
+    private func expect(_ got: [Float], _ want: [Double], _ tolerance: Double, _ what: String) {
+        #expect(got.count == want.count, "\(what)")
+        let gap = zip(got, want).reduce(0.0) { $0 + (Double($1.0) - $1.1) * (Double($1.0) - $1.1) }
+        let size = want.reduce(0.0) { $0 + $1 * $1 }.squareRoot()
+        #expect(gap.squareRoot() <= tolerance * max(size, 1e-4), "\(what)")
     }
 
     @Test("a small memory limit cuts rows into chunks and changes nothing but rounding")
     func chunks() throws {
-        let test = try Case(try Golden("dskd_cma-forward_kl"))
-        let whole = try test.gradients()
-        test.engine = HeadLoss(memoryLimit: 400)
-        let cut = try test.gradients()
-        for (name, value) in whole.sums.values {
-            #expect(abs(value - (cut.sums.values[name] ?? .nan)) < 1e-5)
-        }
-        for (name, gradient) in whole.gradients {
-            for (a, b) in zip(gradient, cut.gradients[name] ?? []) { #expect(abs(a - b) < 1e-6) }
+        for name in Self.criteria {
+            let test = try Case(try required(Golden.all.first { $0.criterion == name }))
+            let whole = try test.gradients()
+            test.engine = HeadLoss(memoryLimit: 400)
+            let cut = try test.gradients()
+            for (part, value) in whole.sums.values {
+                #expect(abs(value - (cut.sums.values[part] ?? .nan)) < 1e-5, "\(name)")
+            }
+            for (key, gradient) in whole.gradients {
+                for (a, b) in zip(gradient, cut.gradients[key] ?? []) {
+                    #expect(abs(a - b) < 1e-6, "\(name)")
+                }
+            }
         }
     }
 
@@ -65,15 +92,16 @@ struct CriterionGoldenTests {
             }
             return matrix
         }
-        let criterion = DualSpace(
-            settings: CriterionSettings(),
-            sizes: CriterionSizes(student: 3, teacher: 4),
-            seed: 0
+        let criterion = try DualSpace(
+            CriterionContext(
+                settings: CriterionSettings(),
+                sizes: CriterionSizes(student: 3, teacher: 4),
+                seed: 0
+            )
         )
-        criterion.toStudent.weight.value.assign(g(3, 4, 0.7, 0.5))
-        criterion.toTeacher.weight.value.assign(g(4, 3, 0.8, 0.5))
-        criterion.toStudent.bias.value.fill(0)
-        criterion.toTeacher.bias.value.fill(0)
+        for parameter in criterion.projectors.flatMap(\.parameters) { parameter.value.fill(0) }
+        criterion.toStudent.weight?.value.assign(g(3, 4, 0.7, 0.5))
+        criterion.toTeacher.weight?.value.assign(g(4, 3, 0.8, 0.5))
         func rows(_ hidden: Matrix) -> SupervisedRows {
             SupervisedRows(
                 hidden: hidden.slice(rows: 1..<4),

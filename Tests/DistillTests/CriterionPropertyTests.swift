@@ -16,13 +16,14 @@ struct CriterionPropertyTests {
         teacherCap: Float? = nil
     ) throws -> Case {
         let type = try CriterionRegistry.type(name)
+        let pairs = type.needs.contains(.pairedPositions)
         var random = RandomNumbers(seed: seed, purpose: "case")
         func normal(_ rows: Int, _ columns: Int, _ deviation: Float) -> Matrix {
             let matrix = Matrix(uninitialized: rows, columns)
             matrix.fillNormal(deviation: deviation, using: &random)
             return matrix
         }
-        let (d, wide, vocabulary, teacherVocabulary) = (6, 9, 19, type.pairsPositions ? 19 : 23)
+        let (d, wide, vocabulary, teacherVocabulary) = (6, 9, 19, pairs ? 19 : 23)
         func side(_ lengths: [Int], _ width: Int, _ vocabulary: Int) -> SupervisedRows {
             let count = lengths.reduce(0, +)
             func ids() -> [UInt32] {
@@ -37,15 +38,17 @@ struct CriterionPropertyTests {
         }
         let student = side([4, 1, 5, 3], d, vocabulary)
         let teacher = side(
-            type.pairsPositions ? [4, 1, 5, 3] : [3, 2, 6, 4],
+            pairs ? [4, 1, 5, 3] : [3, 2, 6, 4],
             wide,
             teacherVocabulary
         )
         return Case(
-            criterion: type.init(
-                settings: CriterionSettings(divergence: divergence),
-                sizes: CriterionSizes(student: d, teacher: wide),
-                seed: seed
+            criterion: try type.init(
+                CriterionContext(
+                    settings: CriterionSettings(divergence: divergence),
+                    sizes: CriterionSizes(student: d, teacher: wide),
+                    seed: seed
+                )
             ),
             batch: CriterionBatch(student: student, teacher: teacher),
             head: normal(vocabulary, d, 0.7),
@@ -168,7 +171,7 @@ struct CriterionPropertyTests {
             let test = try Self.makeCase(name, seed: UInt64(seed))
             if try test.gradients().sums.values["t2s_gate"] ?? 1 > 0 { return test }
         }
-        throw MissingValue()
+        throw MissingValue(what: "a seed")
     }
 
     @Test("both attention matrices sum to one over the other side of the same example")
@@ -200,15 +203,17 @@ struct CriterionPropertyTests {
     @Test("equal models and identity projectors leave cross-entropy alone")
     func identity() throws {
         let made = try Self.makeCase("dskd")
-        let criterion = DualSpace(
-            settings: CriterionSettings(),
-            sizes: CriterionSizes(student: 6, teacher: 6),
-            seed: 1
+        let criterion = try DualSpace(
+            CriterionContext(
+                settings: CriterionSettings(),
+                sizes: CriterionSizes(student: 6, teacher: 6),
+                seed: 1
+            )
         )
         for projector in criterion.projectors {
-            projector.bias.value.fill(0)
-            projector.weight.value.fill(0)
-            for i in 0..<6 { projector.weight.value[i, i] = 1 }
+            for parameter in projector.parameters { parameter.value.fill(0) }
+            let weight = try required(projector.weight)
+            for i in 0..<6 { weight.value[i, i] = 1 }
         }
         let test = Case(
             criterion: criterion,
@@ -259,7 +264,11 @@ struct CriterionPropertyTests {
             rows: test.models.teacherEmbedding.rows.slice(rows: 0..<1)
         )
         #expect(throws: DistillError.self) {
-            try test.criterion.statistics(of: [test.batch], models: models)
+            try test.criterion.statistics(
+                of: [test.batch],
+                models: models,
+                engine: test.engine
+            )
         }
     }
 

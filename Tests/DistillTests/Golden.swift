@@ -1,14 +1,16 @@
+import Cache
 import Foundation
 import Tensors
+import Testing
 
 @testable import Distill
 @testable import Models
 
-/// One golden case of reference/criterion_goldens.py, read without the module that other code uses.
-struct Golden {
-    let criterion: String
-    let divergence: String
-    private let tensors: [String: (type: String, shape: [Int], bytes: Data)]
+/// A safetensors file of reference/criteria.py, read without the module that other code uses.
+struct GoldenFile: Sendable {
+    private let tensors: [String: (type: String, shape: [Int], range: Range<Int>)]
+    private let data: Data
+    let metadata: [String: String]
 
     init(_ name: String) throws {
         let url = try required(
@@ -23,27 +25,29 @@ struct Golden {
         let header = try required(
             JSONSerialization.jsonObject(with: data[8..<(8 + length)]) as? [String: Any]
         )
-        var tensors: [String: (String, [Int], Data)] = [:]
+        var tensors: [String: (String, [Int], Range<Int>)] = [:]
         for (key, value) in header {
             guard key != "__metadata__", let entry = value as? [String: Any],
                 let type = entry["dtype"] as? String, let shape = entry["shape"] as? [Int],
                 let range = entry["data_offsets"] as? [Int]
             else { continue }
             let start = 8 + length
-            tensors[key] = (type, shape, Data(data[(start + range[0])..<(start + range[1])]))
+            tensors[key] = (type, shape, (start + range[0])..<(start + range[1]))
         }
         self.tensors = tensors
-        let metadata = header["__metadata__"] as? [String: String]
-        let words = (metadata?["case"] ?? "").split(separator: " ").map(String.init)
-        criterion = words[0]
-        divergence = words[1]
+        self.data = data
+        metadata = header["__metadata__"] as? [String: String] ?? [:]
     }
 
     func has(_ name: String) -> Bool { tensors[name] != nil }
 
+    func names(_ prefix: String) -> [String] {
+        tensors.keys.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
+    }
+
     func numbers(_ name: String) throws -> [Double] {
         let tensor = try required(tensors[name])
-        return tensor.bytes.withUnsafeBytes { raw in
+        return Data(data[tensor.range]).withUnsafeBytes { raw in
             switch tensor.type {
             case "F32": raw.bindMemory(to: Float.self).map(Double.init)
             case "F64": raw.bindMemory(to: Double.self).map { $0 }
@@ -64,179 +68,169 @@ struct Golden {
             columns: shape.last ?? 1
         )
     }
+}
+
+/// One golden case: a batch that many cases share, a criterion and its settings, what comes out.
+struct Golden: Sendable, CustomTestStringConvertible {
+    let name: String
+    let criterion: String
+    let settings: [String: String]
+    let world: GoldenFile
+    var testDescription: String { name }
+
+    /// Losses, gradients and what else is known of every case.
+    static let results = try? GoldenFile("cases")
+
+    static let all: [Golden] = {
+        struct Entry: Decodable {
+            let name: String, world: String, criterion: String
+            let settings: [String: String]
+        }
+        guard let text = results?.metadata["cases"],
+            let entries = try? JSONDecoder().decode([Entry].self, from: Data(text.utf8))
+        else { return [] }
+        var worlds: [String: GoldenFile] = [:]
+        for name in Set(entries.map(\.world)) { worlds[name] = try? GoldenFile("world-\(name)") }
+        return entries.compactMap { entry in
+            worlds[entry.world].map {
+                Golden(
+                    name: entry.name,
+                    criterion: entry.criterion,
+                    settings: entry.settings,
+                    world: $0
+                )
+            }
+        }
+    }()
+
+    static func named(_ name: String) throws -> Golden {
+        try required(all.first { $0.name == name })
+    }
+
+    /// Names of what is known of it below a prefix: `loss`, `grad`, `info`.
+    func known(_ kind: String) -> [String] { Self.results?.names("\(name)/\(kind)/") ?? [] }
+
+    func numbers(_ key: String) throws -> [Double] {
+        try required(Self.results).numbers("\(name)/\(key)")
+    }
 
     func side(_ name: String) throws -> SupervisedRows {
-        let hidden = try matrix("\(name)/hidden")
-        let labels = try integers("\(name)/labels").map { UInt32($0) }
-        let inputs =
-            has("\(name)/input_ids")
-            ? try integers("\(name)/input_ids").map { UInt32($0) }
-            : [UInt32](repeating: 0, count: labels.count)
+        let hidden = try world.matrix("\(name)/hidden")
+        let labels = try world.integers("\(name)/labels").map { UInt32($0) }
+        let inputs = try world.integers("\(name)/input_ids").map { UInt32($0) }
         return SupervisedRows(
             hidden: hidden,
             inputs: inputs,
             labels: labels,
-            offsets: try integers("\(name)/offsets")
+            offsets: try world.integers("\(name)/offsets")
         )
     }
 
-    func settings() throws -> CriterionSettings {
-        CriterionSettings(
-            kdRate: Float(try number("settings/kd_rate")),
-            temperature: Float(try number("settings/temperature")),
-            teacherTemperature: Float(try number("settings/teacher_temperature")),
-            divergence: Divergence(rawValue: divergence) ?? .forwardKL
-        )
+    /// Parsed as `--set` would: by the settings of a run.
+    func criterionSettings() throws -> CriterionSettings {
+        var object: [String: Any] = [
+            "cache": "c", "output": "o", "student": ["from": "s"], "criterion": criterion,
+        ]
+        var projectors: [String: String] = [:]
+        for (key, value) in settings where !key.hasSuffix("_cap") {
+            if key.hasPrefix("projectors.") {
+                projectors[String(key.dropFirst("projectors.".count))] = value
+            } else if let flag = Bool(value) {
+                object[key] = flag
+            } else if let whole = Int(value) {
+                object[key] = whole
+            } else if let number = Double(value) {
+                object[key] = number
+            } else {
+                object[key] = value
+            }
+        }
+        object["projectors"] = projectors
+        let data = try JSONSerialization.data(withJSONObject: object)
+        let decoded = try JSONDecoder().decode(DistillSettings.self, from: data)
+        return try decoded.criterionSettings(for: CriterionRegistry.type(criterion))
     }
-}
 
-struct MissingValue: Error {}
-
-/// `#require` outside of a test body.
-func required<T>(_ value: T?) throws -> T {
-    guard let value else { throw MissingValue() }
-    return value
-}
-
-/// The derivative along a random direction, by central differences.
-func slope(
-    of loss: () throws -> Double,
-    along values: Matrix,
-    gradient: [Float]
-) throws -> (numeric: Double, analytic: Double) {
-    var random = RandomNumbers(seed: 9, purpose: "direction")
-    let direction = (0..<values.count).map { _ in random.normal() }
-    let start = values.values
-    func shifted(_ step: Float) throws -> Double {
-        for i in 0..<values.count { values.base[i] = start[i] + step * direction[i] }
-        return try loss()
-    }
-    let step: Float = 2e-3
-    let numeric = try (shifted(step) - shifted(-step)) / (2 * Double(step))
-    _ = try shifted(0)
-    let analytic = zip(gradient, direction).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
-    return (numeric, analytic)
-}
-
-/// A criterion with everything that it needs, small enough to look at every number.
-final class Case {
-    let criterion: any Criterion
-    let batch: CriterionBatch
-    let head: Parameter
-    let models: CriterionModels
-    var engine = HeadLoss()
-
-    init(
-        criterion: any Criterion,
-        batch: CriterionBatch,
-        head: Matrix,
-        studentEmbedding: Matrix,
-        teacherHead: Matrix,
-        teacherEmbedding: Matrix,
-        studentCap: Float? = nil,
-        teacherCap: Float? = nil,
-        compute: ComputeType = .f32
-    ) {
-        self.criterion = criterion
-        self.batch = batch
-        self.head = Parameter(
-            name: "head",
-            shape: [head.rows, head.columns],
-            value: head.copied()
-        )
-        self.head.prepareGradient()
-        models = CriterionModels(
-            studentHead: HeadProduct(self.head, softCap: studentCap, compute: compute),
-            studentEmbedding: studentEmbedding,
-            teacherHead: HeadProduct(
-                frozen: teacherHead,
-                softCap: teacherCap,
-                compute: compute
-            ),
-            teacherEmbedding: EmbeddingRows(all: teacherEmbedding)
+    func texts() throws -> VocabularyTexts? {
+        struct Vocabulary: Decodable {
+            let student: [String], teacher: [String]
+            let student_eos: UInt32?, teacher_eos: UInt32?
+        }
+        guard let text = world.metadata["vocabulary"] else { return nil }
+        let found = try JSONDecoder().decode(Vocabulary.self, from: Data(text.utf8))
+        return VocabularyTexts(
+            student: TokenTexts(strings: found.student, endOfSequence: found.student_eos),
+            teacher: TokenTexts(strings: found.teacher, endOfSequence: found.teacher_eos)
         )
     }
 
-    /// Gradients by name, all of them new.
-    func gradients(
-        of batches: [CriterionBatch]? = nil
-    ) throws -> (sums: CriterionSums, gradients: [String: [Float]]) {
-        let batches = batches ?? [batch]
-        head.gradient?.fill(0)
-        for parameter in criterion.projectors.flatMap(\.parameters) { parameter.gradient?.fill(0) }
-        let step = try criterion.statistics(of: batches, models: models)
-        var sums = CriterionSums()
-        var hidden: [Float] = []
-        for batch in batches {
-            let dHidden = Matrix(
-                uninitialized: batch.student.count,
-                batch.student.hidden.columns
+    func teacherRows(_ signal: TeacherSignal) throws -> TeacherRows {
+        switch signal {
+        case .exact:
+            return .exact
+        case .full:
+            return .full(try world.matrix("teacher/full_logprobs"))
+        case .topK:
+            let logProbs = try world.matrix("teacher/topk_logprobs")
+            return .topK(
+                ids: try world.integers("teacher/topk_ids").map { UInt32($0) },
+                logProbs: logProbs.values,
+                k: logProbs.columns
             )
-            sums.add(
-                try criterion.evaluate(
-                    batch,
-                    models: models,
-                    step: step,
-                    engine: engine,
-                    dHidden: dHidden
+        case .sampled:
+            return .sampled(
+                SampledTokens(
+                    offsets: try world.integers("teacher/sample_offsets"),
+                    ids: try world.integers("teacher/sample_ids").map { UInt32($0) },
+                    counts: try world.integers("teacher/sample_counts").map { UInt16($0) }
                 )
             )
-            hidden += dHidden.values
         }
-        var gradients = ["student/hidden": hidden, "student/head": head.gradient?.values ?? []]
-        for parameter in criterion.projectors.flatMap(\.parameters) {
-            let key = parameter.name.replacingOccurrences(of: ".", with: "/")
-            gradients["projectors/\(key)"] = parameter.gradient?.values ?? []
-        }
-        return (sums, gradients)
-    }
-
-    /// The mean total loss, without gradients.
-    func loss(part: String = "total") throws -> Double {
-        let step = try criterion.statistics(of: [batch], models: models)
-        let sums = try criterion.evaluate(
-            batch,
-            models: models,
-            step: step,
-            engine: engine,
-            dHidden: nil
-        )
-        return sums.means[part] ?? .nan
     }
 }
 
 extension Case {
-    convenience init(_ golden: Golden) throws {
+    convenience init(_ golden: Golden, compute: ComputeType = .f32) throws {
         let type = try CriterionRegistry.type(golden.criterion)
         let student = try golden.side("student")
         let teacher = try golden.side("teacher")
-        let criterion = type.init(
-            settings: try golden.settings(),
-            sizes: CriterionSizes(
-                student: student.hidden.columns,
-                teacher: teacher.hidden.columns
+        let settings = try golden.criterionSettings()
+        let world = golden.world
+        let criterion = try type.init(
+            CriterionContext(
+                settings: settings,
+                sizes: CriterionSizes(
+                    student: student.hidden.columns,
+                    teacher: teacher.hidden.columns
+                ),
+                seed: 1,
+                texts: try golden.texts()
+            )
+        )
+        let head = try world.matrix("student/head")
+        let teacherHead = try world.matrix("teacher/head")
+        self.init(
+            criterion: criterion,
+            batch: CriterionBatch(
+                student: student,
+                teacher: teacher,
+                teacherRows: try golden.teacherRows(settings.teacherSignal)
             ),
-            seed: 1
+            head: head,
+            studentEmbedding: world.has("student/embedding")
+                ? try world.matrix("student/embedding") : head,
+            teacherHead: teacherHead,
+            teacherEmbedding: world.has("teacher/embedding")
+                ? try world.matrix("teacher/embedding") : teacherHead,
+            studentCap: golden.settings["student_cap"].flatMap(Float.init),
+            teacherCap: golden.settings["teacher_cap"].flatMap(Float.init),
+            compute: compute,
+            prepares: true
         )
         for parameter in criterion.projectors.flatMap(\.parameters) {
             let key = parameter.name.replacingOccurrences(of: ".", with: "/")
-            parameter.value.assign(try golden.matrix("projectors/\(key)"))
+            guard world.has("projectors/\(key)") else { continue }
+            parameter.value.assign(try world.matrix("projectors/\(key)"))
         }
-        let head = try golden.matrix("student/head")
-        let teacherHead = try golden.matrix("teacher/head")
-        self.init(
-            criterion: criterion,
-            batch: CriterionBatch(student: student, teacher: teacher),
-            head: head,
-            studentEmbedding: golden.has("student/embedding")
-                ? try golden.matrix("student/embedding") : head,
-            teacherHead: teacherHead,
-            teacherEmbedding: golden.has("teacher/embedding")
-                ? try golden.matrix("teacher/embedding") : teacherHead,
-            studentCap: golden.has("settings/student_cap")
-                ? Float(try golden.number("settings/student_cap")) : nil,
-            teacherCap: golden.has("settings/teacher_cap")
-                ? Float(try golden.number("settings/teacher_cap")) : nil
-        )
     }
 }
