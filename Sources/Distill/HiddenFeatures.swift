@@ -58,7 +58,7 @@ final class HiddenFeatureLosses {
         )
         let share = 1 / Double(projectors.count)
         let weight = settings.kdRate * step.over * Float(share)
-        gradients?.layers.values.forEach { $0.fill(0) }
+        for layer in gradients?.layers.values ?? [:].values { layer.fill(0) }
         var total = 0.0
         for (pair, projector) in zip(settings.layers, projectors) {
             let student = try states(

@@ -24,9 +24,9 @@ public final class Trainer {
     public let totalSteps: Int
     /// The run's directory.
     public let output: URL
-    private let reader: CacheReader
-    private let tokenizer: Tokenizer
-    private let training: StudentTraining
+    let reader: CacheReader
+    let tokenizer: Tokenizer
+    let training: StudentTraining
     private let encoder: StudentEncoder
     private let schedule: LearningRateSchedule
     private let pairs: Bool
@@ -266,7 +266,7 @@ public final class Trainer {
         return sums.means.filter { $0.value.isFinite }
     }
 
-    private func stream(_ split: String) throws -> CacheStream {
+    func stream(_ split: String) throws -> CacheStream {
         try CacheStream(
             reader: reader,
             split: split,
@@ -280,7 +280,7 @@ public final class Trainer {
         )
     }
 
-    private func makeBatch(_ records: [CacheRecord]) throws -> MicroBatch {
+    func makeBatch(_ records: [CacheRecord]) throws -> MicroBatch {
         try MicroBatch(
             records,
             encoder: encoder,

@@ -67,7 +67,9 @@ public struct LeastSquares {
         return Matrix(result.map { Float($0) }, rows: k, columns: n)
     }
 
-    /// The pseudo-inverse of A, transposed: A (A^T A)^+, (rows, k). X = its transpose times B.
+    /// The pseudo-inverse of A, transposed: A (A^T A)^+, (rows, k).
+    ///
+    /// X is its transpose times B.
     public func transposedPseudoInverse() -> Matrix {
         let (result, k) = (Matrix(uninitialized: a.rows, a.columns), a.columns)
         for rows in Self.blocks(of: a.rows) {

@@ -230,13 +230,55 @@ struct CriterionPropertyTests {
 
     @Test(
         "cutting a step into micro-batches changes neither losses nor gradients",
-        arguments: ["sft", "kd", "dskd", "dskd_cma"]
+        arguments: [
+            "sft", "kd", "dskd", "dskd_cma", "dskd_v2", "uld", "hidden_mse", "hidden_cosine",
+        ]
     )
     func microBatches(name: String) throws {
         let test = try Self.makeCase(name)
         let whole = try test.gradients()
         let cut = try test.gradients(of: [slice(test.batch, 0..<1), slice(test.batch, 1..<4)])
         compare(whole, cut, rows: 1)
+    }
+
+    @Test("criteria that read texts do not see how a step is cut either")
+    func microBatchesOfTexts() throws {
+        for name in [
+            "dskd_v2_eta-eta-label_smoothing=0.1", "min_edit-eta-given", "min_edit-warped",
+        ] {
+            let golden = try #require(
+                Golden.all.first { $0.name == name || $0.name.hasPrefix("\(name)-") }
+            )
+            let test = try Case(golden)
+            let whole = try test.gradients()
+            let count = test.batch.student.offsets.count - 1
+            #expect(count > 1 && whole.sums.values["kd"] ?? 0 > 0, "\(name)")
+            let cut = try test.gradients(
+                of: (0..<count).map { slice(test.batch, $0..<($0 + 1)) }
+            )
+            compare(whole, cut, rows: 1)
+        }
+    }
+
+    @Test("gradients by the student's states are slopes of the loss, for every golden batch")
+    func slopes() throws {
+        // Where the loss has no kink within the step: not adaptive_kl, nor a gate that flips.
+        var seen: Set<String> = []
+        for golden in Golden.all where golden.settings["divergence"] != "adaptive_kl" {
+            let key =
+                "\(golden.criterion) \(golden.settings["divergence"] ?? "") "
+                + "\(golden.settings["teacher_signal"] ?? "") \(golden.settings["topk_tail"] ?? "")"
+            guard !golden.name.contains("peaked"), seen.insert(key).inserted else { continue }
+            let test = try Case(golden)
+            let gradient = try required(test.gradients().gradients["student/hidden"])
+            let (numeric, analytic) = try slope(
+                of: { try test.loss() },
+                along: test.batch.student.hidden,
+                gradient: gradient
+            )
+            #expect(abs(numeric - analytic) < 2e-3 * max(1, abs(numeric)), "\(golden)")
+        }
+        #expect(seen.count > 40)
     }
 
     @Test(

@@ -154,13 +154,19 @@ struct Golden: Sendable, CustomTestStringConvertible {
     func texts() throws -> VocabularyTexts? {
         struct Vocabulary: Decodable {
             let student: [String], teacher: [String]
-            let student_eos: UInt32?, teacher_eos: UInt32?
+            let studentEnd: UInt32?, teacherEnd: UInt32?
+
+            enum CodingKeys: String, CodingKey {
+                case student, teacher
+                case studentEnd = "student_eos"
+                case teacherEnd = "teacher_eos"
+            }
         }
         guard let text = world.metadata["vocabulary"] else { return nil }
         let found = try JSONDecoder().decode(Vocabulary.self, from: Data(text.utf8))
         return VocabularyTexts(
-            student: TokenTexts(strings: found.student, endOfSequence: found.student_eos),
-            teacher: TokenTexts(strings: found.teacher, endOfSequence: found.teacher_eos)
+            student: TokenTexts(strings: found.student, endOfSequence: found.studentEnd),
+            teacher: TokenTexts(strings: found.teacher, endOfSequence: found.teacherEnd)
         )
     }
 

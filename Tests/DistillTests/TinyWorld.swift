@@ -47,8 +47,14 @@ struct TinyWorld {
 
     /// Writes a cache of 11 training and 3 held-out examples.
     ///
-    /// - Parameter softCap: The teacher's cap of its logits.
-    init(_ name: String = UUID().uuidString, softCap: Float? = nil) throws {
+    /// - Parameters:
+    ///   - softCap: The teacher's cap of its logits.
+    ///   - stored: Whether it holds the teacher's distribution in every way, and a layer beside the last.
+    init(
+        _ name: String = UUID().uuidString,
+        softCap: Float? = nil,
+        stored: Bool = false
+    ) throws {
         directory = FileManager.default.temporaryDirectory.appendingPathComponent(
             "retort-distill-\(name)"
         )
@@ -58,23 +64,27 @@ struct TinyWorld {
         var random = RandomNumbers(seed: 4, purpose: "tiny world")
         func normal(_ count: Int) -> [Float] { (0..<count).map { _ in random.normal() } }
         let nouns = ["the rain", "an onion", "in the sun", "a thing on it", "the hat"]
+        let size = tokenizer.vocabularySize
+        let head = normal(size * Self.width)
         let records = try (0..<14).map { index in
             let prompt = "say \(nouns[index % 5]) \(index)"
             let response = "\(nouns[(index * 3 + 1) % 5]), then \(nouns[(index + 2) % 5])."
             let first = try tokenizer.encode(.alpaca, prompt: prompt).suffix(24)
             let tokens = try first + tokenizer.encodePlain(response) + [end]
             let supervised = (first.count - 1)..<(tokens.count - 1)
-            return CacheRecord(
+            let hidden = normal(supervised.count * Self.width)
+            var record = CacheRecord(
                 id: String(format: "%032x", index),
                 split: index < 11 ? "train" : "held_out",
                 prompt: prompt,
                 response: response,
                 tokenIDs: Array(tokens),
                 supervised: supervised,
-                hidden: normal(supervised.count * Self.width)
+                hidden: hidden
             )
+            if stored { Self.store(&record, head: head, using: &random) }
+            return record
         }
-        let size = tokenizer.vocabularySize
         let description = CacheDescription(
             teacher: .init(
                 name: "imaginary",
@@ -90,8 +100,15 @@ struct TinyWorld {
             dataset: .init(name: "nouns", sha256: ""),
             maxPromptLength: 24,
             maxLength: 96,
-            topK: 0,
-            shardPlan: [14]
+            topK: stored ? Self.topK : 0,
+            shardPlan: [14],
+            signals: stored
+                ? CacheSignals(
+                    hiddenType: .f32,
+                    hiddenLayers: [1],
+                    samples: Self.draws,
+                    fullLogits: .f16
+                ) : CacheSignals()
         )
         let files = directory.appendingPathComponent("teacher")
         try tokenizer.write(to: files)
@@ -103,7 +120,7 @@ struct TinyWorld {
         let writer = try CacheWriter(directory: cache, description: description, plannedShards: 1)
         try writer.writeTeacher(
             TeacherTables(
-                head: TeacherTables.rows(of: normal(size * Self.width), width: Self.width),
+                head: TeacherTables.rows(of: head, width: Self.width),
                 embeddingIDs: (0..<UInt32(size)).map { $0 },
                 embedding: TeacherTables.rows(of: normal(size * Self.width), width: Self.width),
                 tokenizerFiles: tokenizerFiles
@@ -114,6 +131,47 @@ struct TinyWorld {
         _ = try shard.finish()
         try writer.finish(counts: ["examples": records.count])
         reader = try CacheReader(directory: cache)
+    }
+
+    static let topK = 6, draws = 32
+
+    /// What a record says of its teacher's distribution, softmax of its states times the head.
+    private static func store(
+        _ record: inout CacheRecord,
+        head: [Float],
+        using random: inout RandomNumbers
+    ) {
+        let size = head.count / width
+        let rows = record.supervised.count
+        record.layers[1] = record.hidden.map { $0 * 0.5 + 0.1 }
+        for row in 0..<rows {
+            let logits = (0..<size).map { token in
+                (0..<width).reduce(0.0) {
+                    $0 + Double(record.hidden[row * width + $1] * head[token * width + $1])
+                }
+            }
+            let top = logits.max() ?? 0
+            let partition = top + log(logits.reduce(0) { $0 + exp($1 - top) })
+            let logs = logits.map { Float($0 - partition) }
+            record.logPartition.append(Float(partition))
+            record.fullLogProbs += logs
+            let best = logs.indices.sorted { (logs[$0], $1) > (logs[$1], $0) }.prefix(topK)
+            record.topKIDs += best.map { UInt32($0) }
+            record.topKLogProbs += best.map { logs[$0] }
+            var counts: [UInt32: UInt16] = [:]
+            for _ in 0..<draws {
+                var left = Double(random.uniform())
+                let token = logs.firstIndex {
+                    left -= exp(Double($0))
+                    return left < 0
+                }
+                counts[UInt32(token ?? 0), default: 0] += 1
+            }
+            let ids = counts.keys.sorted()
+            record.samples.ids += ids
+            record.samples.counts += ids.map { counts[$0] ?? 0 }
+            record.samples.offsets.append(record.samples.ids.count)
+        }
     }
 
     func remove() { try? FileManager.default.removeItem(at: directory) }
