@@ -11,6 +11,9 @@ static inline hid_t rh5_type_u16(void) { return H5Tcopy(H5T_STD_U16LE); }
 static inline hid_t rh5_type_u32(void) { return H5Tcopy(H5T_STD_U32LE); }
 static inline hid_t rh5_type_u64(void) { return H5Tcopy(H5T_STD_U64LE); }
 static inline hid_t rh5_type_i64(void) { return H5Tcopy(H5T_STD_I64LE); }
+static inline hid_t rh5_type_i16(void) { return H5Tcopy(H5T_STD_I16LE); }
+static inline hid_t rh5_type_i32(void) { return H5Tcopy(H5T_STD_I32LE); }
+static inline hid_t rh5_type_f64(void) { return H5Tcopy(H5T_IEEE_F64LE); }
 static inline hid_t rh5_type_f32(void) { return H5Tcopy(H5T_IEEE_F32LE); }
 
 /// A two-byte float: sign at bit 15, `exponent` bits below it, `mantissa` bits at the bottom.
@@ -37,6 +40,42 @@ static inline hid_t rh5_type_text(size_t bytes) {
         return -1;
     }
     return type;
+}
+
+/// Text of any length, as pointers in memory; `set` is that of the stored type.
+static inline hid_t rh5_type_texts(H5T_cset_t set) {
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (type < 0) return type;
+    if (H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, set) < 0) {
+        H5Tclose(type);
+        return -1;
+    }
+    return type;
+}
+
+static inline int rh5_space_is_scalar(hid_t space) { return H5Sget_simple_extent_type(space) == H5S_SCALAR; }
+
+/// Reads `count` elements from `start` on of an array of one dimension, or all of one of none, as they
+/// lie in memory by `type`.
+static inline herr_t rh5_read(hid_t dataset, hid_t type, hid_t space, hsize_t start, hsize_t count,
+                              void *out) {
+    if (rh5_space_is_scalar(space)) return H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out);
+    hid_t room = H5Screate_simple(1, &count, NULL);
+    if (room < 0) return -1;
+    herr_t result = H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, NULL, &count, NULL);
+    if (result >= 0) result = H5Dread(dataset, type, room, space, H5P_DEFAULT, out);
+    H5Sclose(room);
+    return result;
+}
+static inline herr_t rh5_read_all(hid_t dataset, hid_t type, void *out) {
+    return H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out);
+}
+/// Frees the texts that `rh5_read` put in memory.
+static inline void rh5_free_texts(hid_t type, hsize_t count, void *texts) {
+    hid_t room = H5Screate_simple(1, &count, NULL);
+    if (room < 0) return;
+    H5Dvlen_reclaim(type, room, H5P_DEFAULT, texts);
+    H5Sclose(room);
 }
 
 /// Access for writing: no lock, as for reading. Format bounds V110: metadata carries checksums.
@@ -127,6 +166,7 @@ static inline int rh5_layout_is_chunked(hid_t list) { return H5Pget_layout(list)
 static inline int rh5_layout_is_contiguous(hid_t list) {
     return H5Pget_layout(list) == H5D_CONTIGUOUS;
 }
+static inline int rh5_layout_is_compact(hid_t list) { return H5Pget_layout(list) == H5D_COMPACT; }
 static inline int rh5_space_is_simple(hid_t space) { return H5Sget_simple_extent_type(space) == H5S_SIMPLE; }
 
 /// Filters of ours, registered so that HDF5 accepts their ids. Chunks are packed and unpacked

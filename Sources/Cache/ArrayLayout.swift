@@ -5,11 +5,14 @@ func chunksAcross(_ columns: Int?, _ chunkColumns: Int?) -> Int {
 }
 
 /// Where one chunk lies in a file.
-struct ChunkPlace: Sendable {
+struct ChunkPlace: Sendable, Equatable {
     var offset: Int
     var size: Int
     var isRaw: Bool
     var checksum: UInt32
+
+    /// Arrays of more chunks are refused: HDF5 1.10 takes ever longer to find them.
+    static let mostOfAnArray = 16_384
 }
 
 /// An array found in a file: its shape, and its chunks in order.

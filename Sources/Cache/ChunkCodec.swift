@@ -108,13 +108,16 @@ enum ChunkCodec: CaseIterable, Sendable {
     ///
     /// Every size that the packed bytes state is checked; LZ4 and zlib are called with bounds on both
     /// sides.
-    /// - Parameter scratch: Room for `raw.count` bytes.
+    /// - Parameters:
+    ///   - scratch: Room for `raw.count` bytes.
+    ///   - verifies: Compares the checksum of the packed format, if that has one.
     /// - Returns: False when `packed` does not unpack to exactly that size.
     func unpack(
         _ packed: UnsafeRawBufferPointer,
         into raw: UnsafeMutableRawBufferPointer,
         elementSize: Int,
-        scratch: UnsafeMutableRawBufferPointer
+        scratch: UnsafeMutableRawBufferPointer,
+        verifies: Bool = false
     ) -> Bool {
         precondition(scratch.count >= raw.count, "scratch of \(scratch.count) for \(raw.count)")
         let part = UnsafeMutableRawBufferPointer(rebasing: scratch[..<raw.count])
@@ -122,11 +125,12 @@ enum ChunkCodec: CaseIterable, Sendable {
         case .lz4: return LZ4Frame.unpack(packed, into: raw)
         case .bitshuffle:
             return LZ4Frame.unpack(packed, bitUnshufflingInto: raw, elementSize: elementSize)
-        case .deflate: return Deflate.unpack(packed, into: raw)
+        case .deflate: return Deflate.unpack(packed, into: raw, verifies: verifies)
         case .shuffledLZ4, .shuffledDeflate:
             let isWhole =
                 self == .shuffledLZ4
-                ? LZ4Frame.unpack(packed, into: part) : Deflate.unpack(packed, into: part)
+                ? LZ4Frame.unpack(packed, into: part)
+                : Deflate.unpack(packed, into: part, verifies: verifies)
             if isWhole { ByteShuffle.unshuffle(part, into: raw, elementSize: elementSize) }
             return isWhole
         }

@@ -25,22 +25,24 @@ enum Deflate {
         }
     }
 
+    /// - Parameter verifies: Compares the stream's own checksum, where the chunk has none of ours.
     static func unpack(
         _ packed: UnsafeRawBufferPointer,
-        into raw: UnsafeMutableRawBufferPointer
+        into raw: UnsafeMutableRawBufferPointer,
+        verifies: Bool = false
     ) -> Bool {
-        // Two bytes of header and four of Adler-32. The chunk's CRC-32C was compared before, so the
+        // Two bytes of header and four of Adler-32. Where the chunk's CRC-32C was compared before, the
         // stream is read without them, which is a sixth faster.
         guard packed.count > 6, packed[0] & 0x0F == 8, packed[0] >> 4 <= 7, packed[1] & 0x20 == 0,
             (Int(packed[0]) << 8 | Int(packed[1])) % 31 == 0
         else { return false }
         var stream = z_stream()
-        guard rz_inflate_init(&stream, -15) == Z_OK else { return false }
+        guard rz_inflate_init(&stream, verifies ? 15 : -15) == Z_OK else { return false }
         defer { inflateEnd(&stream) }
-        give(UnsafeRawBufferPointer(rebasing: packed[2...]), to: &stream)
+        give(verifies ? packed : UnsafeRawBufferPointer(rebasing: packed[2...]), to: &stream)
         take(raw, from: &stream)
         return inflate(&stream, Z_FINISH) == Z_STREAM_END && Int(stream.total_out) == raw.count
-            && stream.avail_in == 4
+            && stream.avail_in == (verifies ? 0 : 4)
     }
 
     private static func give(_ bytes: UnsafeRawBufferPointer, to stream: inout z_stream) {

@@ -13,7 +13,9 @@ extension HDF5Walk {
         let across = array.chunksAcross
         let (expected, overflow) = ((array.rows + array.chunkRows - 1) / array.chunkRows)
             .multipliedReportingOverflow(by: across)
-        guard !overflow, expected <= 16_384 else { throw handles.refuse("\(expected) chunks") }
+        guard !overflow, expected <= ChunkPlace.mostOfAnArray else {
+            throw handles.refuse("\(expected) chunks")
+        }
         var count: hsize_t = 0
         try handles.check(H5Dget_num_chunks(dataset, space, &count), array.name)
         guard count == hsize_t(expected) else {

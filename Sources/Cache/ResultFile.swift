@@ -10,19 +10,29 @@ public final class ResultFile {
     public enum Element: Sendable {
         /// 32-bit floats.
         case f32
+        /// 64-bit floats.
+        case f64
         /// 64-bit integers.
         case i64
 
-        var size: Int { self == .f32 ? 4 : 8 }
+        var size: Int { number.size }
+
+        var number: TensorNumber {
+            switch self {
+            case .f32: .f32
+            case .f64: .f64
+            case .i64: .i64
+            }
+        }
     }
 
     /// One array of the file.
     public struct Layout: Sendable {
-        /// Its name, perhaps with one group: `hidden/final`.
+        /// Its name, perhaps with groups: `hidden/final`.
         public let name: String
         /// What its elements are.
         public let type: Element
-        /// Rows, and perhaps columns; none of them 0.
+        /// Extents, none of them 0; no extents for a single value.
         public let shape: [Int]
 
         /// Describes an array.

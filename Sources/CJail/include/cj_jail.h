@@ -26,10 +26,12 @@ struct cj_report {
 #define CJ_LANDLOCK 1
 #define CJ_SECCOMP 2
 
-/// Kinds of requests: list a file; try what a reader must not, with and without system call filter.
+/// Kinds of requests: list a file of a cache; try what a reader must not, with and without system call
+/// filter; list a file of plain arrays.
 #define CJ_LIST 0u
 #define CJ_PROBE 1u
 #define CJ_PROBE_UNFILTERED 2u
+#define CJ_LIST_TENSORS 3u
 
 /// Processor seconds that a reader has for one file.
 #define CJ_SECONDS 60

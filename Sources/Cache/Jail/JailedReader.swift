@@ -19,7 +19,31 @@ final class JailedReader: @unchecked Sendable {
     ///   is not that of a file of its size.
     func list(descriptor: Int32, path: String, limit: Int) throws -> FileListing {
         let fileBytes = try DurableFile.size(descriptor, path: path)
-        let answer = try answer(descriptor: descriptor, path: path, limit: limit)
+        return try ListingWire.decode(
+            bytes(CJ_LIST, descriptor: descriptor, path: path, limit: limit),
+            path: path,
+            fileBytes: fileBytes,
+            limit: limit
+        )
+    }
+
+    /// Lists the arrays of an open file of any program.
+    ///
+    /// - Throws: As `list`.
+    func listTensors(descriptor: Int32, path: String) throws -> TensorListing {
+        let fileBytes = try DurableFile.size(descriptor, path: path)
+        return try TensorWire.decode(
+            bytes(CJ_LIST_TENSORS, descriptor: descriptor, path: path, limit: 0),
+            path: path,
+            fileBytes: fileBytes
+        )
+    }
+
+    /// What a reader says that ends well.
+    private func bytes(_ kind: UInt32, descriptor: Int32, path: String, limit: Int) throws
+        -> [UInt8]
+    {
+        let answer = try answer(kind, descriptor: descriptor, path: path, limit: limit)
         if let signal = answer.signal {
             throw CacheError.foreign(
                 path,
@@ -29,12 +53,7 @@ final class JailedReader: @unchecked Sendable {
         guard answer.status == 0 else {
             throw CacheError.foreign(path, "HDF5 does not get through this file's structure")
         }
-        return try ListingWire.decode(
-            answer.bytes,
-            path: path,
-            fileBytes: fileBytes,
-            limit: limit
-        )
+        return answer.bytes
     }
 
     /// Ends the keeper, where no file is being read.
@@ -45,7 +64,12 @@ final class JailedReader: @unchecked Sendable {
         keeper = nil
     }
 
-    private func answer(descriptor: Int32, path: String, limit: Int) throws -> JailKeeper.Answer {
+    private func answer(
+        _ kind: UInt32,
+        descriptor: Int32,
+        path: String,
+        limit: Int
+    ) throws -> JailKeeper.Answer {
         lock.lock()
         defer { lock.unlock() }
         // A keeper that somebody killed while it waited is no fault of the file: once more.
@@ -53,7 +77,7 @@ final class JailedReader: @unchecked Sendable {
             let current = try keeper ?? start()
             keeper = current
             do {
-                return try current.answer(kind: CJ_LIST, descriptor: descriptor, limit: limit)
+                return try current.answer(kind: kind, descriptor: descriptor, limit: limit)
             } catch let trouble as JailKeeper.Trouble {
                 current.end()
                 keeper = nil

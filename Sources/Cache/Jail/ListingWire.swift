@@ -17,35 +17,29 @@ enum ListingWire {
 
     /// The bytes of what `body` lists, or of its error.
     static func encoded(_ body: () throws -> FileListing) -> [UInt8] {
-        var out: [UInt8] = []
-        func put<T: FixedWidthInteger>(_ value: T) {
-            withUnsafeBytes(of: value.littleEndian) { out.append(contentsOf: $0) }
-        }
-        func put(text: String) {
-            put(UInt32(text.utf8.count))
-            out += text.utf8
-        }
-        put(magic)
-        do {
-            let listing = try body()
-            put(Outcome.listing.rawValue)
-            put(text: listing.header)
-            put(UInt32(listing.arrays.count))
+        encoded(body) { listing, out in
+            out.put(text: listing.header)
+            out.put(UInt32(listing.arrays.count))
             for array in listing.arrays.values {
-                put(text: array.name)
-                put(UInt8(ElementType.allCases.firstIndex(of: array.type) ?? 255))
-                put(UInt8(ChunkCodec.allCases.firstIndex(of: array.codec) ?? 255))
+                out.put(text: array.name)
+                out.put(UInt8(ElementType.allCases.firstIndex(of: array.type) ?? 255))
+                out.put(array.codec)
                 for number in [array.rows, array.columns, array.chunkRows, array.chunkColumns] {
-                    put(Int64(number ?? -1))
+                    out.put(Int64(number ?? -1))
                 }
-                put(UInt32(array.chunks.count))
-                for chunk in array.chunks {
-                    put(Int64(chunk.offset))
-                    put(UInt32(chunk.size))
-                    put(UInt8(chunk.isRaw ? 1 : 0))
-                    put(chunk.checksum)
-                }
+                out.put(array.chunks)
             }
+        }
+    }
+
+    /// The bytes of what `body` finds, put there by `put`, or of its error.
+    static func encoded<T>(_ body: () throws -> T, put: (T, inout WireSink) -> Void) -> [UInt8] {
+        var out = WireSink()
+        out.put(magic)
+        do {
+            let found = try body()
+            out.put(Outcome.listing.rawValue)
+            put(found, &out)
         } catch {
             let error = error as? CacheError
             let outcome: Outcome =
@@ -54,33 +48,13 @@ enum ListingWire {
                 case .some(let error) where error.remedy == CacheError.foreignRemedy: .foreign
                 default: .corrupt
                 }
-            put(outcome.rawValue)
-            put(text: String((error?.message ?? "\(error as Any)").prefix(longestMessage)))
+            out.put(outcome.rawValue)
+            out.put(text: String((error?.message ?? "\(error as Any)").prefix(longestMessage)))
         }
-        return out
+        return out.bytes
     }
 
     // MARK: The parent's side
-
-    /// Reads whole values from the front of bytes; nil where there are not enough.
-    private struct Source {
-        var bytes: ArraySlice<UInt8>
-
-        mutating func take(_ count: Int) -> ArraySlice<UInt8>? {
-            guard count >= 0, count <= bytes.count else { return nil }
-            defer { bytes = bytes.dropFirst(count) }
-            return bytes.prefix(count)
-        }
-
-        mutating func take<T: FixedWidthInteger>(_ type: T.Type = T.self) -> T? {
-            take(MemoryLayout<T>.size)?.reversed().reduce(0) { $0 << 8 | T(truncatingIfNeeded: $1) }
-        }
-
-        mutating func text(most: Int) -> String? {
-            guard let count = take(UInt32.self), count <= most else { return nil }
-            return take(Int(count)).flatMap { String(validating: $0, as: UTF8.self) }
-        }
-    }
 
     /// The listing in `bytes`, or the error that they tell.
     ///
@@ -94,16 +68,7 @@ enum ListingWire {
         fileBytes: Int,
         limit: Int
     ) throws -> FileListing {
-        var source = Source(bytes: bytes[...])
-        guard source.take() == magic, let outcome = source.take().flatMap(Outcome.init) else {
-            throw nonsense(path, "no answer")
-        }
-        guard outcome == .listing else {
-            guard let text = source.text(most: 4 * longestMessage), source.bytes.isEmpty else {
-                throw nonsense(path, "no error")
-            }
-            throw error(outcome, text, path: path)
-        }
+        var source = try found(bytes, path: path)
         guard let header = source.text(most: 65_536 * 3), let count = source.take(UInt32.self),
             count <= 128
         else { throw nonsense(path, "header or number of arrays") }
@@ -120,11 +85,30 @@ enum ListingWire {
         return FileListing(header: header, arrays: arrays)
     }
 
+    /// What was found, behind the words that say so.
+    ///
+    /// - Throws: The error that the bytes tell; `CacheError.foreign` where they tell nothing.
+    static func found(_ bytes: [UInt8], path: String) throws -> WireSource {
+        var source = WireSource(bytes: bytes[...])
+        guard source.take() == magic, let outcome = source.take().flatMap(Outcome.init) else {
+            throw nonsense(path, "no answer")
+        }
+        guard outcome == .listing else {
+            guard let text = source.text(most: 4 * longestMessage), source.bytes.isEmpty else {
+                throw nonsense(path, "no error")
+            }
+            throw error(outcome, text, path: path)
+        }
+        return source
+    }
+
     /// One array, by the rules of `HDF5Walk`; nil where it breaks one.
-    private static func array(_ source: inout Source, fileBytes: Int, limit: Int) -> ArrayLayout? {
+    private static func array(_ source: inout WireSource, fileBytes: Int, limit: Int)
+        -> ArrayLayout?
+    {
         guard let name = source.text(most: 3 * 65), isPlain(name),
             let typeNumber = source.take(UInt8.self), typeNumber < ElementType.allCases.count,
-            let codecNumber = source.take(UInt8.self), codecNumber < ChunkCodec.allCases.count,
+            let codec = source.codec(),
             let rows = source.take(Int64.self), let columns = source.take(Int64.self),
             let chunkRows = source.take(Int64.self), let chunkColumns = source.take(Int64.self),
             let count = source.take(UInt32.self)
@@ -132,7 +116,7 @@ enum ListingWire {
         var array = ArrayLayout(
             name: name,
             type: ElementType.allCases[Int(typeNumber)],
-            codec: ChunkCodec.allCases[Int(codecNumber)],
+            codec: codec,
             rows: Int(rows),
             columns: columns < 0 ? nil : Int(columns),
             chunkRows: Int(chunkRows),
@@ -153,24 +137,14 @@ enum ListingWire {
         else { return nil }
         let down = (array.rows - 1) / array.chunkRows + 1
         let (expected, tooMany) = down.multipliedReportingOverflow(by: array.chunksAcross)
-        guard !tooMany, expected <= 16_384, Int(count) == expected else { return nil }
-        array.chunks.reserveCapacity(expected)
-        for _ in 0..<expected {
-            guard let offset = source.take(Int64.self), let size = source.take(UInt32.self),
-                let raw = source.take(UInt8.self), raw <= 1,
-                let checksum = source.take(UInt32.self),
-                size > 0, Int(size) <= array.chunkBytes, raw == 0 || Int(size) == array.chunkBytes,
-                offset >= 0, Int(size) <= fileBytes, Int(offset) <= fileBytes - Int(size)
-            else { return nil }
-            array.chunks.append(
-                ChunkPlace(
-                    offset: Int(offset),
-                    size: Int(size),
-                    isRaw: raw == 1,
-                    checksum: checksum
-                )
-            )
+        guard !tooMany, expected <= ChunkPlace.mostOfAnArray, Int(count) == expected else {
+            return nil
         }
+        let raw = array.chunkBytes
+        guard let chunks = source.chunks(expected, fileBytes: fileBytes),
+            chunks.allSatisfy({ $0.size <= raw && (!$0.isRaw || $0.size == raw) })
+        else { return nil }
+        array.chunks = chunks
         return array
     }
 
@@ -200,7 +174,7 @@ enum ListingWire {
         }
     }
 
-    private static func nonsense(_ path: String, _ what: String) -> CacheError {
+    static func nonsense(_ path: String, _ what: String) -> CacheError {
         .foreign(path, "this file's structure gives no listing (\(what))")
     }
 }
