@@ -131,7 +131,7 @@ let package = Package(
         // Damaged files by the thousand, under AddressSanitizer: `make fuzz`.
         .executableTarget(
             name: "fuzz",
-            dependencies: ["Extract", "Models", "Tensors", "Tokenizers"],
+            dependencies: ["Cache", "Extract", "Models", "Tensors", "Tokenizers"],
             path: "Tests/Fuzz"
         ),
 

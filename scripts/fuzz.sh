@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Damages GGUF files, safetensors files, tokenizers and configurations MUTATIONS times each and opens
-# them under AddressSanitizer: no crash, no hang over 20 s, no allocation above 64 MiB (the files have
-# less than 1 MiB), no more than 1 GiB resident.
+# Damages GGUF files, safetensors files, tokenizers, configurations and HDF5 files of arrays MUTATIONS
+# times each and opens them under AddressSanitizer: no crash, no hang over 20 s, no allocation above 64 MiB
+# (the files have less than 1 MiB), no more than 1 GiB resident. HDF5 may crash: in its jail.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -36,4 +36,6 @@ mapfile -t list < <(files $fixtures/parity -name config.json)
 fuzz config "${list[@]}"
 mapfile -t list < <(files $tokenizers -name tokenizer.json)
 fuzz tokenizer "${list[@]}"
+mapfile -t list < <(files Tests/CacheTests/Fixtures/tensors -name 'good*.h5')
+fuzz tensors "${list[@]}"
 rm -r "$work"

@@ -1,3 +1,4 @@
+import Cache
 import Extract
 import Foundation
 import Models
@@ -9,6 +10,7 @@ enum Target: String, CaseIterable {
     case safetensors
     case tokenizer
     case config
+    case tensors
 
     /// The name that a mutated file gets in its directory.
     var fileName: String {
@@ -17,13 +19,14 @@ enum Target: String, CaseIterable {
         case .safetensors: "model.safetensors"
         case .tokenizer: "tokenizer.json"
         case .config: "config.json"
+        case .tensors: "arrays.h5"
         }
     }
 
     /// The part of a file that is JSON.
     func text(_ bytes: [UInt8]) -> Range<Int>? {
         switch self {
-        case .gguf: nil
+        case .gguf, .tensors: nil
         case .safetensors: 8..<max(8, min(bytes.count, 8 + headerLength(bytes)))
         case .tokenizer, .config: 0..<bytes.count
         }
@@ -60,6 +63,12 @@ enum Target: String, CaseIterable {
             try run(try Checkpoint(directory))
         case .tokenizer:
             try use(try Tokenizer(directory: directory))
+        case .tensors:
+            let arrays = try TensorFile(file)
+            for name in arrays.names {
+                // Numbers or texts; one of them is an error.
+                if (try? arrays.strings(name)) == nil { _ = try arrays.floats(name) }
+            }
         }
     }
 

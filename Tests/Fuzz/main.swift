@@ -5,7 +5,12 @@
 /// that did it is left in the working directory.
 ///
 ///     fuzz KIND MUTATIONS SEED WORK-DIRECTORY FILE...
+import Cache
 import Foundation
+
+// HDF5 reads structure in a process of its own, as for the commands.
+if CommandLine.arguments.dropFirst().first == HDF5Jail.keeperArgument { HDF5Jail.serve() }
+HDF5Jail.turnOn()
 
 func fail(_ message: String) -> Never {
     FileHandle.standardError.write(Data("fuzz: \(message)\n".utf8))
@@ -27,7 +32,7 @@ let folders = try sources.indices.map { index in
     let folder = work.appendingPathComponent("\(target.rawValue)-\(index)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     let source = sources[index].deletingLastPathComponent()
-    guard target != .gguf else { return folder }
+    guard target != .gguf, target != .tensors else { return folder }
     for name in try FileManager.default.contentsOfDirectory(atPath: source.path)
     where name.hasSuffix(".json") || name.hasSuffix(".safetensors") {
         let copy = folder.appendingPathComponent(name)
