@@ -114,15 +114,15 @@ extension DistillSettings {
         )
         for (key, value) in [
             ("cache", cache), ("output", output), ("student.from", student.from),
-            ("split", split),
+            ("split", split), ("projectors_from", projectorsFrom ?? "drawn"),
         ] {
             try require(!value.isEmpty, key, "an empty text", "name it")
         }
     }
 
     /// The settings as one line each, those left out that change no number of the result; the
-    /// student's first weights and its tokenizer instead of where they lay; the precision that this
-    /// machine computes in.
+    /// student's first weights, its tokenizer and the projectors' file instead of where they lay; the
+    /// precision that this machine computes in.
     ///
     /// A checkpoint goes on only under equal ones.
     func fingerprint(of model: any LanguageModel, tokenizer: Tokenizer) throws -> [String: String] {
@@ -142,6 +142,11 @@ extension DistillSettings {
             let count = parameter.value.count * MemoryLayout<Float>.stride
             return sha256(
                 of: Data(bytesNoCopy: parameter.value.base, count: count, deallocator: .none)
+            )
+        }
+        if let projectorsFrom {
+            lines[CodingKeys.projectorsFrom.rawValue] = try sha256(
+                of: URL(fileURLWithPath: projectorsFrom)
             )
         }
         lines[CodingKeys.compute.rawValue] = compute.available.rawValue

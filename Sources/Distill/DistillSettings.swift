@@ -54,6 +54,9 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var topKTail = TopKTail.ghost.rawValue
     /// Structures of projectors by name, such as `t2s: t-2s-relu-s`; a linear map where there is none.
     public var projectors: [String: String] = [:]
+    /// A safetensors file with the projectors' first values, such as the `projectors.safetensors` that a
+    /// run leaves; nil draws them.
+    public var projectorsFrom: String?
     /// The first so many of the tokens that both vocabularies hold (`dskd_v2`); nil for all.
     public var topVocabulary: Int?
     /// Up to this share of agreeing positions, t2s_kd counts at those alone (`dskd_v2`).
@@ -130,6 +133,8 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         /// See `cache`.
         case topKTail = "topk_tail"
         /// See `cache`.
+        case projectorsFrom = "projectors_from"
+        /// See `cache`.
         case topVocabulary = "topk_vocab"
         /// See `cache`.
         case agreement = "t2s_agreement"
@@ -190,6 +195,7 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         try set(.teacherSignal, &teacherSignal)
         try set(.topKTail, &topKTail)
         try set(.projectors, &projectors)
+        projectorsFrom = try c.decodeIfPresent(String.self, forKey: .projectorsFrom)
         topVocabulary = try c.decodeIfPresent(Int.self, forKey: .topVocabulary)
         try set(.agreement, &agreement)
         try set(.layers, &layers)

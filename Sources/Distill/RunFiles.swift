@@ -3,11 +3,11 @@ import Models
 import Tokenizers
 
 /// Small files of a run directory, each whole or not there.
-enum RunFiles {
+package enum RunFiles {
     /// Writes under a temporary name, flushes to the disk and renames.
     ///
     /// - Throws: `DistillError.file`.
-    static func write(_ data: Data, to url: URL) throws {
+    package static func write(_ data: Data, to url: URL) throws {
         let temporary = url.deletingLastPathComponent().appendingPathComponent(
             ".\(url.lastPathComponent).tmp"
         )

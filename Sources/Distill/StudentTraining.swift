@@ -63,6 +63,9 @@ final class StudentTraining {
         )
         engine = HeadLoss(memoryLimit: settings.headMemoryMiB << 20)
         criterion.prepare(models)
+        if let path = settings.projectorsFrom {
+            try ProjectorFile.load(path, into: criterion.projectors, criterion: type.name)
+        }
     }
 
     /// One optimiser step over all of its micro-batches.

@@ -22,7 +22,8 @@ struct Retort: ParsableCommand {
         version: Version.text,
         subcommands: [
             RunCommand.self, ExtractCommand.self, DistillCommand.self, EvalCommand.self,
-            GenerateCommand.self, CacheCommand.self, ModelCommand.self, TokenizeCommand.self,
+            GenerateCommand.self, CacheCommand.self, ModelCommand.self, CriterionCommand.self,
+            TokenizeCommand.self,
         ]
     )
 

@@ -45,6 +45,9 @@ struct GoldenFile: Sendable {
         tensors.keys.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
     }
 
+    func shape(_ name: String) throws -> [Int] { try required(tensors[name]).shape }
+    func isInteger(_ name: String) -> Bool { tensors[name]?.type == "I64" }
+
     func numbers(_ name: String) throws -> [Double] {
         let tensor = try required(tensors[name])
         return Data(data[tensor.range]).withUnsafeBytes { raw in

@@ -64,7 +64,8 @@ enum TensorWire {
 
     /// One array; whether it can be read is for `TensorLayout.fault` to say.
     private static func array(_ source: inout WireSource, fileBytes: Int) -> TensorLayout? {
-        guard let name = source.text(most: TensorLayout.mostParts * 65), let kind = source.take(UInt8.self),
+        guard let name = source.text(most: TensorLayout.mostParts * 65),
+            let kind = source.take(UInt8.self),
             let size = source.take(UInt32.self), let rank = source.take(UInt8.self), rank <= 2
         else { return nil }
         let element: TensorLayout.Element

@@ -18,13 +18,37 @@ struct DistillCommand: ParsableCommand {
                 --set student.from=runs/quickstart/student \\
                 --set output=runs/mine --set criterion=dskd_cma --set steps=100
               retort distill --config mine.yaml --set learning_rate=1e-3
+              retort distill --config mine.yaml --dump-alignment alignment.jsonl
 
-            Criteria: \(CriterionRegistry.names.joined(separator: ", "))
+            Criteria (docs/criteria.md): \(CriterionRegistry.names.joined(separator: ", "))
             Settings: \(DistillSettings.CodingKeys.allCases.map(\.rawValue).joined(separator: ", "))
             """
     )
 
     @OptionGroup var options: SettingsOptions
+
+    @Option(
+        name: .customLong("dump-alignment"),
+        help: ArgumentHelp(
+            "Write what dskd_cma's attention matches, with the tokens of both sides, to a JSONL file.",
+            discussion:
+                "Of the held-out examples, once the run is finished; one that is goes not on.",
+            valueName: "file"
+        )
+    )
+    var alignment: String?
+
+    @Option(help: "How many examples --dump-alignment writes at most.")
+    var alignmentExamples = 16
+
+    @Flag(help: "Write over a --dump-alignment file that is there.")
+    var replace = false
+
+    func validate() throws {
+        guard alignmentExamples > 0 else {
+            throw ValidationError("--alignment-examples: give 1 or more")
+        }
+    }
 
     func run() throws {
         let settings = try DistillStage.decode(
@@ -37,7 +61,13 @@ struct DistillCommand: ParsableCommand {
             Console.print(try DistillStage.plan(settings))
             return
         }
+        if let alignment {
+            try DistillStage.checkAlignment(settings, to: alignment, replace: replace)
+        }
         try DistillStage.run(settings, title: "distill")
+        if let alignment {
+            try DistillStage.dumpAlignment(settings, to: alignment, limit: alignmentExamples)
+        }
         if options.isJSON, let done = DoneRecord.read(URL(fileURLWithPath: settings.output)) {
             Console.print(try jsonText(done))
         }
@@ -84,7 +114,7 @@ enum DistillStage {
         )
     }
 
-    private static func trainer(_ settings: DistillSettings) throws -> Trainer {
+    static func trainer(_ settings: DistillSettings) throws -> Trainer {
         let reader = try CacheReader(
             directory: URL(fileURLWithPath: settings.cache),
             unfinished: settings.unfinishedCache
