@@ -69,11 +69,12 @@ bench: setup ## speed of products and of the student, as shares of a plain produ
 fuzz: setup ## open MUTATIONS damaged files of each kind under AddressSanitizer
 	@MUTATIONS=$(MUTATIONS) scripts/fuzz.sh
 
-parity: build ## hold the quick start's cache and students against transformers (needs Python)
+parity: build ## hold the quick start's cache and students, and training itself, against PyTorch (needs Python)
 	$(PYTHON) reference/gguf_parity.py $(RUN)/cache $(MODEL) --write-tokens $(RUN)/tokens.json
 	$(RETORT) model logits $(MODEL) --tokens $(RUN)/tokens.json --output $(RUN)/logits.h5 --replace
 	$(PYTHON) reference/gguf_parity.py $(RUN)/cache $(MODEL) --logits $(RUN)/logits.h5
 	$(PYTHON) reference/student_parity.py $(RUN)
+	$(PYTHON) reference/online.py --retort $(RETORT)
 
 goldens: ## make the golden files of the tests anew (needs Python)
 	$(PYTHON) reference/model_goldens.py
