@@ -24,6 +24,7 @@ import criterion_cases as cases
 import criterion_losses as losses
 import criterion_signals as signals
 import h5py
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -114,7 +115,7 @@ def read_inputs(path):
             elif group == "settings":
                 caps[name] = str(float(data[()].reshape(-1)[0]))
             else:
-                tensors[key] = torch.from_numpy(data[()])
+                tensors[key] = torch.from_numpy(np.atleast_1d(data[()]))
     return tensors, vocabulary or None, caps
 
 
