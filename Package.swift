@@ -123,7 +123,7 @@ let package = Package(
         // Speed of the main parts, as shares of a plain product: `make bench`.
         .executableTarget(
             name: "benchmarks",
-            dependencies: ["Cache", "CKernels", "Extract", "Models", "Tensors"],
+            dependencies: ["Cache", "CKernels", "Distill", "Extract", "Models", "Tensors"],
             path: "benchmarks",
             exclude: ["cache.py", "cache_sides.py", "extract.py"]
         ),

@@ -14,6 +14,10 @@ if CommandLine.arguments.dropFirst().first == "cache" {
     try serveCache(Array(CommandLine.arguments.dropFirst(2)))
     exit(0)
 }
+if CommandLine.arguments.dropFirst().first == "criteria" {
+    try serveCriteria(Array(CommandLine.arguments.dropFirst(2)))
+    exit(0)
+}
 
 /// The best of a few runs, in seconds.
 func seconds(_ runs: Int = 5, _ body: () -> Void) -> Double {
