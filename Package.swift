@@ -125,7 +125,9 @@ let package = Package(
             name: "benchmarks",
             dependencies: ["Cache", "CKernels", "Distill", "Extract", "Models", "Tensors"],
             path: "benchmarks",
-            exclude: ["cache.py", "cache_sides.py", "extract.py"]
+            exclude: [
+                "cache.py", "cache_sides.py", "criteria.py", "criteria_sides.py", "extract.py",
+            ]
         ),
 
         // Damaged files by the thousand, under AddressSanitizer: `make fuzz`.

@@ -19,16 +19,19 @@ struct CriterionRequest: Decodable {
     var studentVocabulary = 50_257
     var teacherVocabulary = 49_152
     var compute = ComputeType.f32
-    var settings: CriterionSettings?
+    var divergence = Divergence.forwardKL
+    /// The teacher's distribution is known at so many tokens; 0 for its states times its head.
+    var topK = 0
     /// MiB that the logits of a chunk of rows may take.
     var headMemory = 64
 
     private enum CodingKeys: String, CodingKey {
-        case criterion, n, m, examples, compute, settings
+        case criterion, n, m, examples, compute, divergence
         case studentWidth = "d"
         case teacherWidth = "D"
         case studentVocabulary = "V_s"
         case teacherVocabulary = "V_t"
+        case topK = "topk"
         case headMemory = "head_memory"
     }
 
@@ -45,9 +48,11 @@ struct CriterionRequest: Decodable {
         try number(.teacherWidth, &teacherWidth)
         try number(.studentVocabulary, &studentVocabulary)
         try number(.teacherVocabulary, &teacherVocabulary)
+        try number(.topK, &topK)
         try number(.headMemory, &headMemory)
         compute = try values.decodeIfPresent(ComputeType.self, forKey: .compute) ?? compute
-        settings = try values.decodeIfPresent(CriterionSettings.self, forKey: .settings)
+        divergence =
+            try values.decodeIfPresent(Divergence.self, forKey: .divergence) ?? divergence
     }
 }
 
@@ -87,37 +92,63 @@ private func plainProduct(_ compute: ComputeType) -> Double {
 struct CriterionInputs {
     let batch: CriterionBatch
     let head: Parameter
-    let studentEmbedding: Matrix, teacherHead: Matrix, teacherEmbedding: Matrix
+    let teacherHead: Matrix
+    let teacherEmbedding: EmbeddingRows
+    /// The label of every other position, where the projected teacher can be told to predict it.
+    static let commonLabel = 7
 
     init(_ request: CriterionRequest) {
-        func rows(_ count: Int, _ width: Int, _ vocabulary: Int, _ name: String) -> SupervisedRows {
-            var random = RandomNumbers(seed: 1, purpose: "\(name) tokens")
-            func tokens() -> [UInt32] {
-                (0..<count).map { _ in UInt32(random.next() % UInt64(vocabulary)) }
-            }
-            return SupervisedRows(
+        let (vs, vt) = (request.studentVocabulary, request.teacherVocabulary)
+        head = Parameter(
+            name: "head",
+            shape: [vs, request.studentWidth],
+            value: normal(vs, request.studentWidth, deviation: 0.05, "student head")
+        )
+        head.prepareGradient()
+        teacherHead = normal(vt, request.teacherWidth, deviation: 0.05, "teacher head")
+        // Tokens that both vocabularies have, the same on both sides.
+        var random = RandomNumbers(seed: 1, purpose: "tokens")
+        let tokens = (0...max(request.n, request.m)).map { position in
+            position % 2 == 0
+                ? UInt32(Self.commonLabel) : UInt32(random.next() % UInt64(min(vs, vt)))
+        }
+        func rows(_ count: Int, _ width: Int, _ name: String) -> SupervisedRows {
+            SupervisedRows(
                 hidden: normal(count, width, deviation: 1, name),
-                inputs: tokens(),
-                labels: tokens(),
+                inputs: Array(tokens[..<count]),
+                labels: Array(tokens[1...count]),
                 offsets: (0...request.examples).map { $0 * count / request.examples }
             )
         }
-        let (d, teacherWidth) = (request.studentWidth, request.teacherWidth)
-        let (vs, vt) = (request.studentVocabulary, request.teacherVocabulary)
-        // Labels that both vocabularies have, for criteria that need one.
+        let teacher = rows(request.m, request.teacherWidth, "teacher")
         batch = CriterionBatch(
-            student: rows(request.n, d, min(vs, vt), "student"),
-            teacher: rows(request.m, teacherWidth, min(vs, vt), "teacher")
+            student: rows(request.n, request.studentWidth, "student"),
+            teacher: teacher,
+            teacherRows: request.topK > 0 ? Self.topK(request, &random) : .exact
         )
-        head = Parameter(
-            name: "head",
-            shape: [vs, d],
-            value: normal(vs, d, deviation: 0.05, "student head")
+        let ids = Array(Set(tokens)).sorted()
+        teacherEmbedding = EmbeddingRows(
+            ids: ids,
+            rows: normal(ids.count, request.teacherWidth, deviation: 0.05, "teacher embedding")
         )
-        head.prepareGradient()
-        studentEmbedding = normal(vs, d, deviation: 0.05, "student embedding")
-        teacherHead = normal(vt, teacherWidth, deviation: 0.05, "teacher head")
-        teacherEmbedding = normal(vt, teacherWidth, deviation: 0.05, "teacher embedding")
+    }
+
+    /// k different tokens a row, which have nine tenths of the mass.
+    private static func topK(
+        _ request: CriterionRequest,
+        _ random: inout RandomNumbers
+    ) -> TeacherRows {
+        let k = request.topK
+        let size = min(request.studentVocabulary, request.teacherVocabulary)
+        let masses = (1...k).map { 1 / Float($0) }
+        let sum = masses.reduce(0, +)
+        var ids: [UInt32] = []
+        for _ in 0..<request.m {
+            let start = Int(random.next() % UInt64(size))
+            ids += (0..<k).map { UInt32((start + $0 * (size / k)) % size) }
+        }
+        let logs = masses.map { log(0.9 * $0 / sum) }
+        return .topK(ids: ids, logProbs: (0..<request.m).flatMap { _ in logs }, k: k)
     }
 }
 
@@ -127,34 +158,60 @@ final class CriterionBench {
     private let criterion: any Criterion
     private let models: CriterionModels
     private let engine: HeadLoss
-    private let dHidden: Matrix
+    private let gradients: StateGradients
     /// Resident bytes before the heads were packed.
     private let baseline: Int
     private var calls = 0
 
     init(_ request: CriterionRequest, _ inputs: CriterionInputs) throws {
         self.inputs = inputs
-        let settings = request.settings ?? CriterionSettings()
-        criterion = try CriterionRegistry.type(request.criterion).init(
-            settings: settings,
-            sizes: CriterionSizes(student: request.studentWidth, teacher: request.teacherWidth),
-            seed: 1
+        let type = try CriterionRegistry.type(request.criterion)
+        var settings = CriterionSettings(divergence: request.divergence)
+        if request.topK > 0 { settings.teacherSignal = .topK }
+        criterion = try type.init(
+            CriterionContext(
+                settings: settings,
+                sizes: CriterionSizes(student: request.studentWidth, teacher: request.teacherWidth),
+                seed: 1,
+                texts: type.needs.contains(.texts) ? Self.texts(request) : nil
+            )
         )
-        dHidden = Matrix(zeros: request.n, request.studentWidth)
+        gradients = StateGradients(hidden: Matrix(zeros: request.n, request.studentWidth))
         engine = HeadLoss(memoryLimit: request.headMemory << 20)
         ck_release_free_memory()
         resetPeakResidentBytes()
         baseline = peakResidentBytes()
         models = CriterionModels(
             studentHead: HeadProduct(inputs.head, softCap: nil, compute: request.compute),
-            studentEmbedding: inputs.studentEmbedding,
+            studentEmbedding: inputs.head.value,
             teacherHead: HeadProduct(
                 frozen: inputs.teacherHead,
                 softCap: nil,
                 compute: request.compute
             ),
-            teacherEmbedding: EmbeddingRows(all: inputs.teacherEmbedding)
+            teacherEmbedding: inputs.teacherEmbedding
         )
+        criterion.prepare(models)
+        if request.criterion == "dskd_cma" { openGate(request) }
+    }
+
+    /// Token i has the same text on both sides; what one side has more of repeats the other's.
+    private static func texts(_ request: CriterionRequest) -> VocabularyTexts {
+        let (vs, vt) = (request.studentVocabulary, request.teacherVocabulary)
+        func texts(_ count: Int) -> TokenTexts {
+            let strings = (0..<count).map { " w\($0 % min(vs, vt))" }
+            return TokenTexts(strings: strings, endOfSequence: nil)
+        }
+        return VocabularyTexts(student: texts(vs), teacher: texts(vt))
+    }
+
+    /// Makes the projected teacher predict the label of half of the positions: elsewhere t2s_kd is
+    /// not computed.
+    private func openGate(_ request: CriterionRequest) {
+        let parameters = criterion.projectors.flatMap(\.parameters)
+        guard let bias = parameters.first(where: { $0.name == "t2s.bias" }) else { return }
+        let row = inputs.head.value.row(CriterionInputs.commonLabel)
+        for i in 0..<request.studentWidth { bias.value.base[i] += 10 * row[i] }
     }
 
     /// Losses and gradients once; the student's head is packed anew, as after an optimiser step.
@@ -164,21 +221,31 @@ final class CriterionBench {
         // The first call's peak includes packing.
         if calls > 0 { resetPeakResidentBytes() }
         calls += 1
+        let faults = pageFaults()
         let start = Date()
         models.studentHead.refresh()
-        let step = try criterion.statistics(of: [inputs.batch], models: models)
+        let step = try criterion.statistics(of: [inputs.batch], models: models, engine: engine)
         let sums = try criterion.evaluate(
             inputs.batch,
+            at: 0,
             models: models,
             step: step,
             engine: engine,
-            dHidden: dHidden
+            gradients: gradients
         )
         var numbers = sums.means
         numbers["seconds"] = Date().timeIntervalSince(start)
         numbers["extra"] = Double(peakResidentBytes() - baseline)
+        numbers["faults"] = Double(pageFaults() - faults)
         return numbers
     }
+}
+
+/// Page faults of this process so far, without reads from disk.
+private func pageFaults() -> Int {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return usage.ru_minflt
 }
 
 private func normal(_ rows: Int, _ columns: Int, deviation: Float, _ name: String) -> Matrix {

@@ -43,7 +43,8 @@ SIZES = [(576, 49152), (2048, 151936)]
 # V_t is V_s; D alone differs.
 PAIRED = ("kd", "kd_topk", "dskd", "dskd_v2", "hidden_mse", "hidden_cosine")
 CRITERIA = (
-    "sft", "kd", "kd_topk", "dskd", "dskd_cma", "dskd_v2", "uld", "hidden_mse", "hidden_cosine")
+    "sft", "kd", "kd_topk", "dskd", "dskd_cma", "dskd_v2", "dskd_v2_eta", "uld", "min_edit",
+    "hidden_mse", "hidden_cosine")
 
 
 def useful_products(criterion, n, m, examples, d, D, V_s, V_t):
@@ -52,19 +53,22 @@ def useful_products(criterion, n, m, examples, d, D, V_s, V_t):
     t2s, s2t = 2 * m * D * d, 2 * n * d * D
     # logits, d hidden, d head; d of the projected teacher's states; three of the teacher's space.
     dual = 5 * student + 3 * teacher
+    # s2t is computed from W_s at every step, and is not learnt.
+    v2 = dual + 2 * t2s + 2 * s2t + 2 * min(V_s, V_t) * d * D
     return {
         "sft": 3 * student,
         "kd": 3 * student + teacher,
         "kd_topk": 3 * student,
         "uld": 3 * student + teacher,
+        "min_edit": 3 * student + teacher,
         "hidden_mse": 3 * student + 3 * s2t,
         "hidden_cosine": 3 * student + 3 * s2t,
         "dskd": dual + 2 * t2s + 3 * s2t,
         # query projector: forward and weight; attention: scores, z and g, and back five.
         "dskd_cma": dual + 2 * t2s + 3 * s2t + 2 * (2 * n * 2 * d * 2 * D)
         + 2 * n * (m // examples) * (3 * d + 7 * D),
-        # s2t is computed from W_s at every step, and is not learnt.
-        "dskd_v2": dual + 2 * t2s + 2 * s2t + 2 * min(V_s, V_t) * d * D,
+        "dskd_v2": v2,
+        "dskd_v2_eta": v2,
     }[criterion]
 
 

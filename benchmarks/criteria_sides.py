@@ -119,8 +119,8 @@ class Case:
         self.teacher_head = normal(teacher_size, teacher_width, deviation=0.05)
         self.learnt = [self.hidden, self.head]
         criterion = request["criterion"]
-        if criterion in ("dskd", "dskd_cma", "dskd_v2"):
-            self.t2s = linear(teacher_width, d, bias=criterion != "dskd_v2")
+        if criterion in ("dskd", "dskd_cma", "dskd_v2", "dskd_v2_eta"):
+            self.t2s = linear(teacher_width, d, bias="v2" not in criterion)
         if criterion in ("dskd", "dskd_cma", "hidden_mse", "hidden_cosine"):
             self.s2t = linear(d, teacher_width)
         if criterion == "dskd_cma":
@@ -128,10 +128,13 @@ class Case:
             # The rows of E_t that occur; the student's head and embedding are tied.
             self.input_rows = normal(self.m, teacher_width, deviation=0.05)
             self.label_rows = normal(self.m, teacher_width, deviation=0.05)
-        if criterion == "dskd_v2":
+        if "v2" in criterion:
             # pinv(W_t) on the tokens that both have: the teacher is frozen, so it is made once.
             shared = self.teacher_head[:size].double()
             self.teacher_inverse = torch.linalg.solve(shared.T @ shared, shared.T).to(dtype)
+        if criterion in ("dskd_v2_eta", "min_edit"):
+            # Which token of the student stands for each of the teacher; all positions are aligned.
+            self.map = torch.arange(teacher_size) % student_size
         if self.topk:
             with torch.no_grad():
                 log_p = torch.cat([
@@ -216,7 +219,10 @@ class Case:
         carried = scores.transpose(1, 2).softmax(-1) @ by_example(self.s2t(self.hidden))
         return self.dual_space(projected.flatten(0, 1), carried.flatten(0, 1), gated=True)
 
-    def dskd_v2(self):
+    def dskd_v2_eta(self):
+        return self.dskd_v2(mapped=True)
+
+    def dskd_v2(self, mapped=False):
         size = min(len(self.head), len(self.teacher_head))
         with torch.no_grad():
             s2t = self.teacher_inverse @ self.head[:size]
@@ -224,6 +230,8 @@ class Case:
         projected_logits = self.t2s(self.teacher_hidden) @ self.head.detach().T
         teacher_logits = self.teacher_logits()
         answers = teacher_logits.argmax(-1)
+        if mapped:
+            answers = self.map[answers]
         kept = projected_logits.argmax(-1) == answers
         t2s_kd = (self.d(projected_logits, logits) * kept).sum()
         t2s_kd = t2s_kd * (self.n / kept.sum().clamp_min(1e-3))
@@ -240,6 +248,16 @@ class Case:
         longer = max(p.shape[1], q.shape[1])
         p, q = F.pad(p, (0, longer - p.shape[1])), F.pad(q, (0, longer - q.shape[1]))
         return self.total(cross_entropy(logits, self.labels), (p - q).abs().sum())
+
+    def min_edit(self):
+        logits = self.hidden @ self.head.T
+        with torch.no_grad():
+            p = torch.softmax(
+                self.teacher_logits() / self.temperature, -1, dtype=torch.float32)
+            target = torch.zeros(logits.shape).index_add_(1, self.map, p)
+            entropy = torch.special.entr(target).sum()
+        kd = -(target * log_probabilities(logits, self.temperature)).sum() - entropy
+        return self.total(cross_entropy(logits, self.labels), kd)
 
     def hidden_mse(self):
         carried = self.s2t(self.hidden).float()
