@@ -59,8 +59,8 @@ struct CriterionRequest: Decodable {
 /// The Retort side of benchmarks/criteria.py: `benchmarks criteria REQUEST.json`.
 ///
 /// Makes random tensors, then runs forward and backward once for every line that it reads, and answers
-/// with the seconds, the largest memory during the call beyond what there was once the tensors and the
-/// gradients' room were made, and the losses.
+/// with the seconds, processor seconds, the largest memory during the call beyond what there was once the
+/// tensors and the gradients' room were made, and the losses.
 func serveCriteria(_ arguments: [String]) throws {
     guard arguments.count == 1 else {
         print("usage: benchmarks criteria '{\"criterion\": \"dskd_cma\", ...}', see criteria.py")
@@ -221,7 +221,7 @@ final class CriterionBench {
         // The first call's peak includes packing.
         if calls > 0 { resetPeakResidentBytes() }
         calls += 1
-        let faults = pageFaults()
+        let (faults, cpu) = (pageFaults(), processorSeconds())
         let start = Date()
         models.studentHead.refresh()
         let step = try criterion.statistics(of: [inputs.batch], models: models, engine: engine)
@@ -235,6 +235,7 @@ final class CriterionBench {
         )
         var numbers = sums.means
         numbers["seconds"] = Date().timeIntervalSince(start)
+        numbers["cpu"] = processorSeconds() - cpu
         numbers["extra"] = Double(peakResidentBytes() - baseline)
         numbers["faults"] = Double(pageFaults() - faults)
         return numbers
