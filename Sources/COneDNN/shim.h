@@ -1,10 +1,25 @@
-/// The few calls that a packed bf16 matrix product needs, as plain functions over opaque handles.
+/// The few calls that matrix products need, as plain functions over opaque handles.
 #pragma once
 #include <dlfcn.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdint.h>
+#include <string.h>
 
-/// dst (m, n) f32 = src (m, k) bf16 x weights (k, n) bf16 in a layout that the library chose.
+/// How the weights (k, n) of a product lie: as the library chooses, row after row, column after column.
+typedef enum { RETORT_ANY, RETORT_ROWS, RETORT_COLUMNS } retort_weights;
+
+/// dst (m, n) f32 = src (m, k) x weights (k, n), or added to dst.
+typedef struct {
+    int64_t m, n, k;
+    /// Both factors are bf16, else f32.
+    int is_bf16;
+    /// Numbers from one row, and from one column, of src to the next; and from one row of dst to the next.
+    int64_t src_row, src_column, dst_row;
+    retort_weights weights;
+    int accumulate;
+} retort_product;
+
+/// A product ready to run.
 typedef struct {
     dnnl_primitive_t primitive;
     dnnl_memory_desc_t weights;
@@ -39,19 +54,43 @@ static inline int retort_has_bf16(void) {
     return isa == dnnl_cpu_isa_avx512_core_bf16 || isa == dnnl_cpu_isa_avx512_core_amx;
 }
 
-/// `weights` NULL lets the library choose the layout of the weights; `accumulate` adds to dst.
+/// The first description whose implementation's name has `wanted` in it; any where `wanted` is NULL.
+static inline dnnl_status_t retort_choose(
+    dnnl_engine_t engine, const dnnl_matmul_desc_t *desc, const_dnnl_primitive_attr_t attr,
+    const char *wanted, dnnl_primitive_desc_t *out) {
+    dnnl_primitive_desc_iterator_t choices = NULL;
+    dnnl_status_t status = dnnl_primitive_desc_iterator_create(&choices, desc, attr, engine, NULL);
+    while (status == dnnl_success) {
+        const char *name = "";
+        *out = dnnl_primitive_desc_iterator_fetch(choices);
+        dnnl_primitive_desc_query(*out, dnnl_query_impl_info_str, 0, &name);
+        if (!wanted || strstr(name, wanted)) break;
+        dnnl_primitive_desc_destroy(*out);
+        status = dnnl_primitive_desc_iterator_next(choices);
+    }
+    if (choices) dnnl_primitive_desc_iterator_destroy(choices);
+    return status;
+}
+
+/// `layout` is that of the weights, where it is known; NULL follows `product->weights`. Not
+/// dnnl_success where no implementation has `wanted` in its name (NULL: any is right).
 static inline dnnl_status_t retort_matmul_create(
-    dnnl_engine_t engine, int64_t m, int64_t n, int64_t k, const dnnl_memory_desc_t *weights,
-    int accumulate, retort_matmul *out) {
+    dnnl_engine_t engine, const retort_product *product, const dnnl_memory_desc_t *layout,
+    const char *wanted, retort_matmul *out) {
+    static const dnnl_format_tag_t tags[] = {dnnl_format_tag_any, dnnl_ab, dnnl_ba};
+    const int64_t m = product->m, n = product->n, k = product->k;
+    const dnnl_data_type_t type = product->is_bf16 ? dnnl_bf16 : dnnl_f32;
     dnnl_dims_t src = {m, k}, wei = {k, n}, dst = {m, n};
+    dnnl_dims_t src_strides = {product->src_row, product->src_column};
+    dnnl_dims_t dst_strides = {product->dst_row, 1};
     dnnl_memory_desc_t src_md, wei_md, dst_md;
-    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&src_md, 2, src, dnnl_bf16, dnnl_ab);
+    dnnl_status_t status = dnnl_memory_desc_init_by_strides(&src_md, 2, src, type, src_strides);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_tag(&wei_md, 2, wei, dnnl_bf16, dnnl_format_tag_any);
+        status = dnnl_memory_desc_init_by_tag(&wei_md, 2, wei, type, tags[product->weights]);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_tag(&dst_md, 2, dst, dnnl_f32, dnnl_ab);
+        status = dnnl_memory_desc_init_by_strides(&dst_md, 2, dst, dnnl_f32, dst_strides);
     if (status != dnnl_success) return status;
-    if (weights) wei_md = *weights;
+    if (layout) wei_md = *layout;
     dnnl_matmul_desc_t desc;
     status = dnnl_matmul_desc_init(&desc, &src_md, &wei_md, NULL, &dst_md);
     if (status != dnnl_success) return status;
@@ -61,13 +100,13 @@ static inline dnnl_status_t retort_matmul_create(
     // The library's own scratch memory may serve one thread at a time only.
     status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
     dnnl_post_ops_t ops = NULL;
-    if (accumulate && status == dnnl_success) {
+    if (product->accumulate && status == dnnl_success) {
         status = dnnl_post_ops_create(&ops);
         if (status == dnnl_success) status = dnnl_post_ops_append_sum(ops, 1.0f);
         if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attr, ops);
     }
     if (status == dnnl_success)
-        status = dnnl_primitive_desc_create(&out->description, &desc, attr, engine, NULL);
+        status = retort_choose(engine, &desc, attr, wanted, &out->description);
     if (ops) dnnl_post_ops_destroy(ops);
     dnnl_primitive_attr_destroy(attr);
     if (status != dnnl_success) return status;

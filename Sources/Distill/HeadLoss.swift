@@ -41,7 +41,11 @@ public final class HeadLoss {
         _ body: (_ rows: Range<Int>, _ logits: [Matrix]) -> Void
     ) {
         guard let rows = operands.first?.hidden.rows, rows > 0 else { return }
-        let step = chunkRows(operands, rows: rows)
+        let step = Self.chunkRows(
+            rows,
+            vocabulary: operands.reduce(0) { $0 + $1.head.vocabulary },
+            memoryLimit: memoryLimit
+        )
         // Rounded up so that every matrix starts on a cache line.
         let sizes = operands.map { (step * $0.head.vocabulary + 15) / 16 * 16 }
         let needed = sizes.reduce(0, +)
@@ -71,19 +75,19 @@ public final class HeadLoss {
     }
 
     /// Rows of a chunk: as many as the memory allows, in chunks of about one size, which is a
-    /// multiple of what products like.
-    private func chunkRows(_ operands: [Operand], rows: Int) -> Int {
-        // Gradients are rounded to bfloat16 one operand at a time.
-        let rounded = operands.map { $0.goesBack ? $0.head.roundedBytesPerLogit : 0 }
-        let bytes = operands.reduce(0) { $0 + 4 * $1.head.vocabulary }
-        let extra = zip(operands, rounded).map { $0.head.vocabulary * $1 }.max() ?? 0
-        let most = max(1, min(rows, memoryLimit / max(1, bytes + extra)))
+    /// multiple of what products like: 32, or at least 16.
+    ///
+    /// Logits are all that a chunk takes: gradients take their place, and are rounded in place.
+    /// - Parameter vocabulary: Logits of a row, those of all operands together.
+    static func chunkRows(_ rows: Int, vocabulary: Int, memoryLimit: Int) -> Int {
+        let most = max(1, memoryLimit / max(1, 4 * vocabulary))
+        guard rows > most else { return rows }
         let chunks = (rows + most - 1) / most
         let even = (rows + chunks - 1) / chunks
-        let unit = PackedRows.unit
+        let unit = 32
         let rounding = (even + unit - 1) / unit * unit
         if rounding <= most { return rounding }
-        return most >= unit ? most / unit * unit : most
+        return most >= unit / 2 ? most / (unit / 2) * (unit / 2) : most
     }
 
     /// Calls `body` once for every row on some thread, with that thread's scratch memory.
