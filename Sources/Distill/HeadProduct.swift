@@ -1,7 +1,7 @@
 import Models
 import Tensors
 
-/// A head W [V, d] ready for both of its products: x W^T and, on the way back, (d product) W.
+/// A head W [V, d] ready for its products: x W^T and, on the way back, (d product) W and its own gradient.
 public final class HeadProduct {
     /// [V, d].
     public let weight: Matrix
@@ -9,10 +9,9 @@ public final class HeadProduct {
     public let gradient: Matrix?
     /// Cap of the logits: cap * tanh(product / cap); nil where the model has none.
     public let softCap: Float?
-    /// The precision of the two products; the head's own gradient is computed in float32.
+    /// The precision of the products; the head's own gradient is summed up in float32.
     public let compute: ComputeType
-    private var forward: PackedWeights
-    private var backward: PackedWeights?
+    private let products: WeightProducts
     /// Counts the changes of the numbers.
     private(set) var version = 0
 
@@ -22,7 +21,7 @@ public final class HeadProduct {
         self.softCap = softCap
         self.compute = compute
         gradient = nil
-        forward = PackedWeights(weight, compute: compute)
+        products = WeightProducts(weight, compute: compute)
     }
 
     /// A head that learns: `refresh` it after every change of its numbers.
@@ -31,7 +30,7 @@ public final class HeadProduct {
         self.softCap = softCap
         gradient = parameter.gradient
         self.compute = compute
-        forward = PackedWeights(weight, compute: compute)
+        products = WeightProducts(weight, compute: compute)
     }
 
     /// The size of the vocabulary, V.
@@ -42,9 +41,7 @@ public final class HeadProduct {
     /// Takes note of changed numbers, after an optimiser step; in bfloat16 they are packed anew.
     public func refresh() {
         version += 1
-        guard compute.available == .bf16 else { return }
-        forward = PackedWeights(weight, compute: compute)
-        backward = nil
+        products.refresh()
     }
 
     /// The head, frozen, of the first `size` tokens alone; itself where it has no more.
@@ -59,7 +56,7 @@ public final class HeadProduct {
 
     /// logits (rows, V) = x (rows, d) W^T, capped where the model caps them.
     func logits(_ x: Matrix, into logits: Matrix) {
-        forward.multiply(x, into: logits)
+        products.multiply(x, into: logits)
         Models.softCap(logits, at: softCap)
     }
 
@@ -67,20 +64,15 @@ public final class HeadProduct {
     ///
     /// - Parameters:
     ///   - dProduct: (rows, V), the gradient by x W^T: that by the logits, taken back through the cap
-    ///     (`CapBackward`).
+    ///     (`CapBackward`). Its numbers are gone afterwards.
     ///   - hidden: x (rows, d).
     ///   - learns: Whether the head's gradient is wanted, if it has one.
     func backward(_ dProduct: Matrix, hidden: Matrix, dHidden: Matrix?, learns: Bool) {
-        if let dHidden {
-            let packed = backward ?? PackedWeights(weight, transposed: false, compute: compute)
-            backward = packed
-            packed.multiply(dProduct, into: dHidden)
-        }
-        if learns, let gradient {
-            multiply(dProduct, transposeA: true, hidden, into: gradient, beta: 1)
-        }
+        products.multiplyBack(
+            dProduct,
+            x: hidden,
+            dX: dHidden,
+            gradient: learns ? gradient : nil
+        )
     }
-
-    /// Bytes that a gradient of a logit takes besides its float on the way back.
-    var roundedBytesPerLogit: Int { compute.available == .bf16 ? 2 : 0 }
 }
