@@ -64,6 +64,16 @@ def log_softmax(x):
     return x - top - np.log(np.exp(x - top).sum(1, keepdims=True))
 
 
+def coarsened(logs, ids, inside):
+    """Log-probabilities of the kept tokens, and the mass of all others."""
+    return np.take_along_axis(logs, ids, 1), np.where(inside, 0, np.exp(logs)).sum(1)
+
+
+def tempered(logs, rest, tau):
+    """Probabilities of k + 1 outcomes at a temperature, from those at temperature 1."""
+    return np.exp(log_softmax(np.column_stack([logs, np.log(rest)]) / tau))
+
+
 hidden = rows_of_split()
 assert len(hidden) == wanted, f"{len(hidden)} rows, not {wanted}"
 quantised = int8(hidden)
@@ -100,6 +110,7 @@ for start in range(0, wanted, STEP):
     }
     for name, y in dense.items():
         tops[name] = tops.get(name, 0) + int((y.argmax(1) == z.argmax(1)).sum())
+    log_r = log_softmax(z / softness)
     for tau in report["temperatures"]:
         log_p, log_s = log_softmax(z / tau), log_softmax(z / tau / softness)
         p, s = np.exp(log_p), np.exp(log_s)
@@ -118,8 +129,7 @@ for start in range(0, wanted, STEP):
             rest = np.maximum(1e-7, 1 - np.exp(logs).sum(1))
             inside = np.zeros(p.shape, bool)
             np.put_along_axis(inside, ids, True, 1)
-            tail_p, tail_s = np.where(inside, 0, p).sum(1), np.where(inside, 0, s).sum(1)
-            weights, ghost = np.exp(logs / tau), rest ** (1 / tau)
+            weights = np.exp(logs / tau)
             q = np.zeros_like(p)
             np.put_along_axis(q, ids, weights / weights.sum(1, keepdims=True), 1)
             cut = np.take_along_axis(q, ids, 1)
@@ -127,16 +137,22 @@ for start in range(0, wanted, STEP):
             option(f"top-{k}, renormalised", tau, p, q, s, gap, start, kept_mass=mine.sum(1),
                    kl_coarse=(share * np.log(share / cut)).sum(1), kl_reverse=(cut * np.log(cut / mine)).sum(1),
                    total_variation=np.abs(p - q).sum(1) / 2)
-            norm = weights.sum(1) + ghost
-            mass = ghost / norm
-            cut = weights / norm[:, None]
-            q = np.where(inside, 0, s) * (mass / tail_s)[:, None]
-            np.put_along_axis(q, ids, cut, 1)
-            kept = (mine * np.log(mine / cut)).sum(1)
-            even = np.where(inside, 0, p * (log_p - np.log(mass / (vocabulary - k))[:, None])).sum(1)
-            option(f"top-{k}, ghost", tau, p, q, s, gap, start, kept_mass=mine.sum(1), kl=kept + even,
-                   kl_coarse=kept + tail_p * np.log(tail_p / mass),
-                   total_variation=(np.abs(mine - cut).sum(1) + np.abs(tail_p - mass)) / 2)
+            # The criterion: k + 1 outcomes at temperature 1 on each side, then tempered.
+            cut = tempered(logs, rest, tau)
+            exact = tempered(*coarsened(one, ids, inside), tau)
+            student = tempered(*coarsened(log_r, ids, inside), tau)
+            r = np.where(inside, 0, np.exp(log_r))
+            q = s + r * ((cut - student)[:, -1:] / r.sum(1, keepdims=True))
+            np.put_along_axis(q, ids, np.take_along_axis(s, ids, 1) + (cut - student)[:, :-1], 1)
+            # Over the vocabulary: the mass evenly on the other tokens, then tempered.
+            count = vocabulary - k
+            spread = np.broadcast_to(np.log(rest / count)[:, None], p.shape).copy()
+            np.put_along_axis(spread, ids, logs, 1)
+            spread = log_softmax(spread / tau)
+            apart = np.abs(mine - np.exp(np.take_along_axis(spread, ids, 1))).sum(1)
+            apart += np.abs(np.where(inside, 0, p - np.exp(spread)).sum(1))
+            option(f"top-{k}, ghost", tau, p, q, s, gap, start, kept_mass=mine.sum(1), kl=(p * (log_p - spread)).sum(1),
+                   kl_coarse=(exact * np.log(exact / cut)).sum(1), total_variation=apart / 2)
     print(f"{min(wanted, start + STEP)} of {wanted} rows", file=sys.stderr)
 
 # Relative, and absolute where a figure is tiny: logits summed in float32 put some log-probabilities on the other

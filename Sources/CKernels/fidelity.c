@@ -88,31 +88,31 @@ CK_CLONES void ck_distances_row(
     *out = sums;
 }
 
-CK_CLONES void ck_pair_row(
-    const float *z, double log_z, float scale, const float *p, const float *s, size_t n,
-    ck_pair_sums *out) {
+CK_CLONES void ck_tail_row(
+    const float *z, double log_z, float scale, const float *p, const float *s, const float *r,
+    size_t n, ck_tail_sums *out) {
     float whole = (float)log_z;
-    ck_pair_sums sums = {0};
+    ck_tail_sums sums = {0};
     for (size_t at = 0; at < n; at += BLOCK) {
 #pragma clang fp reassociate(on)
         size_t stop = n - at < BLOCK ? n : at + BLOCK;
-        float p_sum = 0, s_sum = 0, pp = 0, ps = 0, ss = 0, gap = 0, p_log_p = 0;
+        float p_sum = 0, r_sum = 0, pp = 0, rr = 0, gap = 0, gap_r = 0, p_log_p = 0;
         for (size_t i = at; i < stop; i++) {
             float difference = s[i] - p[i];
             p_sum += p[i];
-            s_sum += s[i];
+            r_sum += r[i];
             pp += p[i] * p[i];
-            ps += p[i] * s[i];
-            ss += s[i] * s[i];
+            rr += r[i] * r[i];
             gap += difference * difference;
+            gap_r += difference * r[i];
             p_log_p += p[i] * (z[i] * scale - whole);
         }
         sums.p += p_sum;
-        sums.s += s_sum;
+        sums.r += r_sum;
         sums.pp += pp;
-        sums.ps += ps;
-        sums.ss += ss;
+        sums.rr += rr;
         sums.gap += gap;
+        sums.gap_r += gap_r;
         sums.p_log_p += p_log_p;
     }
     *out = sums;

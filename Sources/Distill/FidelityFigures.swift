@@ -8,21 +8,23 @@ public struct FidelityFigures: Codable, Equatable, Sendable {
     public var temperature: Float
     /// KL(p || q) over the whole vocabulary, nats a row.
     ///
-    /// A ghost's mass is spread evenly over the tokens that are not kept. Nil where q is 0 somewhere:
-    /// renormalised and sampled.
+    /// A ghost's mass at temperature 1 is spread evenly over the tokens that are not kept, before q is
+    /// tempered. Nil where q is 0 somewhere: renormalised and sampled.
     public var kl: Double?
-    /// Top-k alone: KL after all tokens that are not kept were made one (ghost), or after p was cut to
-    /// the kept tokens and made to add up to one (renormalised), nats a row.
+    /// Top-k alone: KL after all tokens that are not kept were made one, at temperature 1 as the
+    /// criterion does it (ghost), or after p was cut to the kept tokens and made to add up to one
+    /// (renormalised), nats a row.
     public var klCoarse: Double?
     /// KL(q || p), where KL(p || q) is infinite: renormalised and sampled.
     public var klReverse: Double?
     /// The mass that p has on the tokens that are kept; nil where all are.
     public var keptMass: Double?
-    /// Half the sum of |p - q|; the ghost counts as one token.
+    /// Half the sum of |p - q|, q as in `kl`; the tokens that a ghost stands for count as one.
     public var totalVariation: Double?
     /// |g_q - g_p| / |g_p|, the mean over rows.
     ///
-    /// g_p is the gradient of KL(p || s) by the student's logits, g_q that of KL(q || s).
+    /// g_p is the gradient of KL(p || s) by the student's logits, g_q that of what the criterion makes
+    /// of the option: KL(q || s), for a ghost over its k + 1 outcomes.
     public var gradientToken: Double?
     /// The same of sums of g over `batchRows` consecutive rows, the mean over such batches.
     public var gradientBatch: Double?
@@ -48,7 +50,7 @@ struct FidelityRow {
     var klReverse: Double?
     var keptMass: Double?
     var totalVariation = 0.0
-    /// |q - p|^2, the square of the gradient's difference times the temperature.
+    /// The square of the gradient's difference times the temperature; |q - p|^2 but for a ghost.
     var squares = 0.0
 }
 

@@ -7,6 +7,13 @@ extension CacheFidelity {
     /// Measures the sparse options on a chunk, and the exact gradient.
     func measureSparse(_ chunk: FidelityChunk, _ keys: [FidelityRows.Key]) throws {
         let kept = try keep(chunk, keys)
+        // No dense option has been read yet: the student at temperature 1 is there meanwhile.
+        let (exact, r, softness) = (chunk.exact, chunk.option, settings.softness)
+        parallelRanges(chunk.count) { range, _ in
+            for row in range {
+                _ = ck_softmax_of(exact.row(row), r.row(row), r.columns, 1 / softness)
+            }
+        }
         for (t, temperature) in settings.temperatures.enumerated() {
             let (z, p, s) = (chunk.exact, chunk.probabilities[t], chunk.scratch)
             let (columns, partitions) = (z.columns, chunk.partitions[t])
@@ -20,15 +27,19 @@ extension CacheFidelity {
                     partition: partitions[row],
                     p: p.row(row),
                     s: s.row(row),
+                    r: r.row(row),
                     columns: columns
                 )
             }
             chunk.gaps.values[t] = rows.map(\.gap)
             var exact = [Double](repeating: 0, count: columns)
+            var student = exact
             addColumnSums(p, to: &exact)
-            for index in exact.indices { exactSums[t].batch[index] -= exact[index] }
-            addColumnSums(s, to: &exactSums[t].batch)
-            let tails = tailSums(rows, kept, s)
+            addColumnSums(s, to: &student)
+            for index in exact.indices {
+                exactSums[t].batch[index] += student[index] - exact[index]
+            }
+            let tails = tailSums(rows, kept, r)
             for (place, entry) in kept.options.enumerated() {
                 guard rows.allSatisfy({ $0.terms[place] != nil }) else { continue }
                 let state = entry.state
@@ -40,14 +51,16 @@ extension CacheFidelity {
                 let sum = state.sums[t]
                 for index in exact.indices { sum.batch[index] -= exact[index] }
                 if let tail = tails[place] {
-                    for index in exact.indices { sum.batch[index] += Double(tail[0, index]) }
+                    for index in exact.indices {
+                        sum.batch[index] += student[index] + Double(tail[0, index])
+                    }
                 }
                 for (row, values) in rows.enumerated() {
                     guard let term = values.terms[place] else { continue }
                     let ids = kept.ids(place, row: row)
                     for (id, target) in zip(ids, term.targets) {
-                        let student = Double(s.row(row)[Int(id)])
-                        sum.batch[Int(id)] += target - Double(term.coefficient) * student
+                        let spread = Double(term.coefficient) * Double(r.row(row)[Int(id)])
+                        sum.batch[Int(id)] += target - spread
                     }
                 }
             }
@@ -59,9 +72,9 @@ extension CacheFidelity {
         }
     }
 
-    /// (1, V) for each ghost: the sum over rows of the student's probabilities times what makes the
-    /// ghost of their tail.
-    private func tailSums(_ rows: [SparseRow], _ kept: KeptTokens, _ s: Matrix) -> [Int: Matrix] {
+    /// (1, V) for each ghost: the sum over rows of `SparseTerm.coefficient` times the student's
+    /// probabilities r (n, V) at temperature 1.
+    private func tailSums(_ rows: [SparseRow], _ kept: KeptTokens, _ r: Matrix) -> [Int: Matrix] {
         let places = kept.options.indices.filter {
             if case .topKGhost = kept.options[$0].state.option { return true }
             return false
@@ -73,8 +86,8 @@ extension CacheFidelity {
                 factors[index, row] = values.terms[place]?.coefficient ?? 0
             }
         }
-        let sums = Matrix(uninitialized: places.count, s.columns)
-        multiply(factors, s, into: sums)
+        let sums = Matrix(uninitialized: places.count, r.columns)
+        multiply(factors, r, into: sums)
         return Dictionary(
             uniqueKeysWithValues: places.enumerated().map {
                 ($1, sums.slice(rows: $0..<($0 + 1)))
@@ -107,6 +120,16 @@ extension CacheFidelity {
         let partitions = atOne.map { Float($0) }
         var kept = KeptTokens(mostTokens: mostTokens)
         kept.topIDs = found.flatMap(\.ids)
+        kept.exactLogs = eachRow(chunk.count) { row -> [Double] in
+            let z = z.row(row)
+            let ids = found[row].ids.map { Int($0) }
+            let mine = ids.map { z[$0] }
+            // Summed without the kept tokens: what is left of a difference would be rounding.
+            for id in ids { z[id] = -.infinity }
+            let others = ck_log_partition(z, columns, 1)
+            for (id, value) in zip(ids, mine) { z[id] = value }
+            return mine.map { Double($0) - atOne[row] } + [others - atOne[row]]
+        }
         for state in states {
             if let k = state.option.keptTokens {
                 if let trial = state.trial {
@@ -188,6 +211,9 @@ struct KeptTokens {
     /// (rows, `mostTokens`) most likely first, and their log-probabilities at temperature 1 as read.
     var topIDs: [UInt32] = []
     var topLogs: [Float] = []
+    /// (rows) of (`mostTokens` + 1): their exact log-probabilities at temperature 1, and last the
+    /// logarithm of the mass of all others.
+    var exactLogs: [[Double]] = []
     let mostTokens: Int
 
     init(mostTokens: Int) { self.mostTokens = mostTokens }

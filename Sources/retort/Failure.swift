@@ -43,6 +43,8 @@ struct Failure: Error {
             self.init(error.description, code: Self.code(error))
         case let error as DistillError:
             self.init(error.description, code: Self.code(error))
+        case let error as SimulationError:
+            self.init(error.description, code: Self.code(error))
         case let error as CocoaError:
             let place = error.filePath ?? error.url?.path ?? "file"
             let missing = error.code == .fileReadNoSuchFile || error.code == .fileNoSuchFile
@@ -91,6 +93,13 @@ struct Failure: Error {
         case .differentRun: Code.outputExists
         case .diverged: Code.failed
         default: Code.badData
+        }
+    }
+
+    private static func code(_ error: SimulationError) -> Int32 {
+        switch error {
+        case .badSetting: Code.usage
+        case .diverged: Code.failed
         }
     }
 

@@ -3,6 +3,8 @@ import Extract
 import Foundation
 
 /// A pipeline file: the stages, and the directory that everything they make lies under.
+///
+/// A file with the stage `simulation` is a `SimulationPipeline` instead.
 struct Pipeline {
     /// How the student's starting point is made.
     enum Student: Equatable {
@@ -15,7 +17,7 @@ struct Pipeline {
         var layers: [Int]
     }
 
-    private static let keys = [
+    static let keys = [
         "name", "output", "cache", "seed", "extract", "student", "distill", "eval",
     ]
 
@@ -43,7 +45,7 @@ struct Pipeline {
                 throw ConfigurationError(
                     place: value.place,
                     message: "unknown key \"\(key)\"",
-                    remedy: ConfigurationError.nearest(key, among: Self.keys).map {
+                    remedy: ConfigurationError.nearest(key, among: Self.keys + ["simulation"]).map {
                         "did you mean \"\($0)\"?"
                     } ?? "known keys: \(Self.keys.joined(separator: ", "))"
                 )

@@ -23,17 +23,18 @@ void ck_distances_row(
     float *d, size_t n, ck_distances *out);
 
 typedef struct {
-    double p, s;        // sums of p and s
-    double pp, ps, ss;  // sums of p^2, p s, s^2
-    double gap;         // sum (s - p)^2
-    double p_log_p;     // sum p log p
-} ck_pair_sums;
+    double p, r;     // sums of p and r
+    double pp, rr;   // sums of p^2 and r^2
+    double gap;      // sum (s - p)^2
+    double gap_r;    // sum (s - p) r
+    double p_log_p;  // sum p log p
+} ck_tail_sums;
 
-/// Sums over two distributions of one row: p (n) = softmax(z * scale), and s (n). Where entries of both
-/// are set to zero, the sums run over the others.
-void ck_pair_row(
-    const float *z, double log_z, float scale, const float *p, const float *s, size_t n,
-    ck_pair_sums *out);
+/// Sums over three distributions of one row: p (n) = softmax(z * scale), s (n) and r (n). Where entries
+/// of all are set to zero, the sums run over the others.
+void ck_tail_row(
+    const float *z, double log_z, float scale, const float *p, const float *s, const float *r,
+    size_t n, ck_tail_sums *out);
 
 /// total (n) += the sum over rows of x (rows, n), `stride` floats apart.
 void ck_add_column_sums(const float *x, size_t rows, size_t stride, double *total, size_t n);

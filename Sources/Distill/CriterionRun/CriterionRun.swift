@@ -193,8 +193,9 @@ public enum CriterionRun {
         }
     }
 
-    /// Sets every projector from the input: what a run draws at its start would be no comparison. One that
-    /// is computed from the heads may be left out.
+    /// Sets every projector from the input: what a run draws at its start would be no comparison.
+    ///
+    /// One that is computed from the heads may be left out.
     private static func assign(
         _ input: CriterionInput,
         to criterion: any Criterion,

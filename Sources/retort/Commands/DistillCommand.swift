@@ -147,7 +147,7 @@ enum DistillStage {
     }
 
     /// One training a directory; the lock goes with the process that holds it.
-    private static func lock(_ output: String) throws -> Int32 {
+    static func lock(_ output: String) throws -> Int32 {
         let manager = FileManager.default
         for name in ["manifest.json", "config.json"]
         where manager.fileExists(atPath: "\(output)/\(name)") {

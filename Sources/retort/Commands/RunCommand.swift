@@ -12,10 +12,12 @@ struct RunCommand: ParsableCommand {
         abstract: "Do the stages of a pipeline file that are not done yet.",
         discussion: """
             Extract, make the student, distil, evaluate. Everything lies under the file's "output" \
-            directory. Run again, it does only what is missing; stopped or killed, it goes on from there.
+            directory. Run again, it does only what is missing; stopped or killed, it goes on from there. \
+            A file with the stage "simulation" has that one alone: the paper's simulation, with pictures.
 
             Examples:
               retort run pipelines/quickstart.yaml
+              retort run pipelines/simulation.yaml
               retort run pipelines/quickstart.yaml --set seed=2 --set output=runs/seed2 \\
                 --set cache=runs/quickstart/cache
             """
@@ -33,7 +35,7 @@ struct RunCommand: ParsableCommand {
     @Flag(name: .customLong("dry-run"), help: "Say what would be done, and do nothing.")
     var isDryRun = false
 
-    @Flag(name: .customLong("json"), help: "Print the evaluation as JSON on standard output.")
+    @Flag(name: .customLong("json"), help: "Print the results as JSON on standard output.")
     var isJSON = false
 
     func validate() throws {
@@ -43,7 +45,17 @@ struct RunCommand: ParsableCommand {
     }
 
     func run() throws {
-        let pipeline = try Pipeline(try ConfigurationFile(file, overrides: overrides))
+        let configuration = try ConfigurationFile(file, overrides: overrides)
+        if configuration.root["simulation"] != nil {
+            let simulation = try SimulationPipeline(configuration)
+            if isDryRun {
+                Console.print(try SimulationStage.plan(simulation))
+            } else {
+                try SimulationStage.run(simulation, isJSON: isJSON)
+            }
+            return
+        }
+        let pipeline = try Pipeline(configuration)
         if isDryRun {
             try plan(pipeline)
             return
