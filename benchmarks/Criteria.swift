@@ -168,6 +168,8 @@ final class CriterionBench {
         let type = try CriterionRegistry.type(request.criterion)
         var settings = CriterionSettings(divergence: request.divergence)
         if request.topK > 0 { settings.teacherSignal = .topK }
+        // t2s_kd of dskd_v2 counts everywhere: two random heads agree nowhere.
+        settings.agreement = -1
         criterion = try type.init(
             CriterionContext(
                 settings: settings,
