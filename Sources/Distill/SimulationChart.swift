@@ -100,11 +100,11 @@ enum SimulationChart {
             return losses.indices.filter { $0 % stride == 0 || $0 == losses.count - 1 }
                 .map { (x.position(Double($0)), y.position(max(0, losses[$0]))) }
         }
-        svg.path(curve(different), .student, width: 2.2, dashes: "7 4")
-        svg.path(curve(shared), .teacher, width: 2.2)
-        svg.path([(left, 45), (left + 28, 45)], .student, width: 2.2, dashes: "7 4")
+        svg.path(curve(different), .different, width: 2.2, dashes: "7 4")
+        svg.path(curve(shared), .shared, width: 2.2)
+        svg.path([(left, 45), (left + 28, 45)], .different, width: 2.2, dashes: "7 4")
         svg.text(SimulationHeads.different.title, (x: left + 34, y: 49))
-        svg.path([(left + 150, 45), (left + 178, 45)], .teacher, width: 2.2)
+        svg.path([(left + 150, 45), (left + 178, 45)], .shared, width: 2.2)
         svg.text(SimulationHeads.shared.title, (x: left + 184, y: 49))
         return svg
     }

@@ -21,10 +21,10 @@ struct SimulationSVG {
 
     /// What an element is, which decides its colour on a light and on a dark screen.
     enum Paint: String, CaseIterable {
-        case paper, ink, faint, student, teacher
+        case paper, ink, faint, student, teacher, different, shared
 
-        /// Student and teacher are vermilion and blue of Okabe and Ito's palette (2008), which people
-        /// with any kind of colour blindness tell apart; lighter on dark.
+        /// Okabe and Ito's palette (2008), which people with any kind of colour blindness tell apart:
+        /// vermilion and blue for the points, purple and green for the losses; lighter on dark.
         var light: String {
             switch self {
             case .paper: "#ffffff"
@@ -32,6 +32,8 @@ struct SimulationSVG {
             case .faint: "#d4d8dd"
             case .student: "#d55e00"
             case .teacher: "#0072b2"
+            case .different: "#cc79a7"
+            case .shared: "#009e73"
             }
         }
 
@@ -43,6 +45,8 @@ struct SimulationSVG {
             case .faint: "#3a4048"
             case .student: "#f08a3c"
             case .teacher: "#56b4e9"
+            case .different: "#e09bc4"
+            case .shared: "#2ec49a"
             }
         }
     }
