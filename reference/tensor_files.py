@@ -171,3 +171,14 @@ with h5py.File(path) as f:
     info = f["x"].id.get_chunk_info(0)
 data[info.byte_offset + info.size - 6] ^= 1
 path.write_bytes(data)
+
+# The heap's free space says that it has no bytes: HDF5 1.10 goes over it for ever, until it is stopped.
+with start("hang_heap") as f:
+    f["x"] = ["first", "second"]
+path = out / "hang_heap.h5"
+data = bytearray(path.read_bytes())
+at = data.index(b"GCOL") + 16
+while int.from_bytes(data[at : at + 2], "little"):
+    at += 16 + (int.from_bytes(data[at + 8 : at + 16], "little") + 7) // 8 * 8
+data[at + 8 : at + 16] = bytes(8)
+path.write_bytes(data)

@@ -31,7 +31,9 @@ _Noreturn static void read_file(struct cj_request request, int file, int reply, 
         _exit(70);
     close_from(LIFE_PLACE + 1);
     for (int i = 0; i < 3; i++) close(i);
-    if (request.kind != CJ_PROBE_UNFILTERED && cj_wall_reader(FILE_PLACE, REPLY_PLACE) != 0) _exit(70);
+    unsigned seconds = request.kind == CJ_LIST_TENSORS ? CJ_TENSOR_SECONDS : CJ_SECONDS;
+    if (request.kind != CJ_PROBE_UNFILTERED && cj_wall_reader(FILE_PLACE, REPLY_PLACE, seconds) != 0)
+        _exit(70);
     answer(request.kind, FILE_PLACE, REPLY_PLACE, status.st_size, request.limit);
     _exit(0);
 }

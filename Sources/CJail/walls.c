@@ -84,9 +84,9 @@ int cj_wall_keeper(void) {
     return locked < 0 ? -1 : locked | (has_filters() ? CJ_SECCOMP : 0);
 }
 
-int cj_wall_reader(int file, int reply) {
+int cj_wall_reader(int file, int reply, unsigned seconds) {
     limit(RLIMIT_NPROC, 0);
-    if (limit(RLIMIT_CPU, CJ_SECONDS) != 0) return errno;
+    if (limit(RLIMIT_CPU, seconds) != 0) return errno;
 #ifdef CJ_ARCH
     if (!has_filters()) return 0;
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))

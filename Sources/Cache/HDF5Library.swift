@@ -256,7 +256,7 @@ enum HDF5Library {
         let bytes = try fileBytes ?? DurableFile.size(descriptor, path: path)
         return try call(path: path) { handles in
             let file = try handles.keep(
-                rh5_descriptor_open(driver, descriptor, hsize_t(max(0, bytes))),
+                rh5_descriptor_open(driver, descriptor, hsize_t(max(0, bytes)), nil),
                 H5Fclose,
                 "open"
             )

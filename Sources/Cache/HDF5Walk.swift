@@ -10,6 +10,8 @@ struct HDF5Walk {
     var arrays: [String: ArrayLayout] = [:]
     /// What a file of any program holds; such arrays are looked for instead where `tensors` is not nil.
     var tensors: [String: TensorLayout]?
+    /// Where the driver says that chunks lie, for such arrays.
+    var seen: UnsafeMutablePointer<rh5_seen>?
     /// Bytes of values that the walk itself read.
     var heldBytes = 0
     private var objects = 0

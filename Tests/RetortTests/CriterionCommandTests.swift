@@ -164,6 +164,20 @@ struct CriterionCommandTests {
         }
     }
 
+    @Test("structure in which HDF5 goes round in circles is refused by name")
+    func hang() throws {
+        try withFolder { folder in
+            let path = Self.fixtures.appendingPathComponent("hang_heap.h5").path
+            let result = try run(
+                ["--name", "kd", "--input", path, "--output", "out.h5"],
+                in: folder
+            )
+            #expect(result.code == 65 && result.errors.contains("\(path): HDF5 "), "\(result)")
+            // Stopped for its processor time, or on a busy machine for its time.
+            #expect(result.errors.contains("stopped on") || result.errors.contains("hangs on"))
+        }
+    }
+
     @Test("damaged structure never ends the command itself")
     func damage() throws {
         try withFolder { folder in

@@ -33,8 +33,10 @@ struct cj_report {
 #define CJ_PROBE_UNFILTERED 2u
 #define CJ_LIST_TENSORS 3u
 
-/// Processor seconds that a reader has for one file.
+/// Processor seconds that a reader has for one file of a cache, and for one of plain arrays, which takes
+/// milliseconds; damage can make HDF5 go round in circles.
 #define CJ_SECONDS 60
+#define CJ_TENSOR_SECONDS 5
 
 /// A connected pair of sockets that keep messages apart, closed on exec. 0, or an errno.
 int cj_pair(int out[2]);
@@ -70,6 +72,6 @@ _Noreturn void cj_serve(int socket, cj_answer answer);
 int cj_wall_keeper(void);
 /// The reader's last wall: only the system calls that reading one file takes. 0, or an errno; where
 /// the system has no filters, 0.
-int cj_wall_reader(int file, int reply);
+int cj_wall_reader(int file, int reply, unsigned seconds);
 /// Tries what a reader must not be able to do; a bit for each that worked.
 uint32_t cj_probe(void);

@@ -14,10 +14,14 @@ extension HDF5Library {
         fileBytes: Int? = nil
     ) throws -> TensorListing {
         let bytes = try fileBytes ?? DurableFile.size(descriptor, path: path)
+        let seen = UnsafeMutablePointer<rh5_seen>.allocate(capacity: 1)
+        seen.initialize(to: rh5_seen())
+        // The file is closed by then.
+        defer { seen.deallocate() }
         return try call(path: path) { handles in
             handles.place = "a file of plain arrays"
             let file = try handles.keep(
-                rh5_descriptor_open(driver, descriptor, hsize_t(max(0, bytes))),
+                rh5_descriptor_open(driver, descriptor, hsize_t(max(0, bytes)), seen),
                 H5Fclose,
                 "open"
             )
@@ -32,6 +36,7 @@ extension HDF5Library {
                 limit: TensorLayout.mostElements
             )
             walk.tensors = [:]
+            walk.seen = seen
             try walk.visit(group: file, prefix: "", depth: 0)
             return walk.tensors ?? [:]
         }
@@ -194,31 +199,43 @@ extension HDF5Walk {
             throw handles.refuse("'\(name)', of which \(count) of \(expected) chunks were written,")
         }
         let raw = rows * columns * array.elementSize
-        var places = [ChunkPlace?](repeating: nil, count: expected)
-        for index in 0..<count {
-            var offset = [hsize_t](repeating: 0, count: 33)
-            var (mask, address, size) = (UInt32(0), haddr_t(0), hsize_t(0))
-            try handles.check(
-                H5Dget_chunk_info(dataset, space, index, &offset, &mask, &address, &size),
-                name
-            )
-            let row = offset[0] / chunk[0]
-            let column = array.shape.count == 2 ? offset[1] / chunk[1] : 0
-            let isRaw = codec == nil || mask == codec?.rawMask
-            guard row < hsize_t(down), column < hsize_t(across),
-                places[Int(row) * across + Int(column)] == nil,
-                mask == (codec.flatMap { isRaw ? $0.rawMask : nil } ?? 0),
-                address <= haddr_t(fileBytes), size <= haddr_t(fileBytes) - address,
-                size <= hsize_t(TensorLayout.mostPacked(raw))
-            else { throw handles.refuse("the place of chunk \(index) of '\(name)'") }
-            places[Int(row) * across + Int(column)] = ChunkPlace(
-                offset: Int(address),
-                size: Int(size),
-                isRaw: isRaw,
-                checksum: 0
-            )
+        var buffer = [UInt8](repeating: 0, count: TensorLayout.mostPacked(raw))
+        let places = try (0..<expected).map { ordinal in
+            let (row, column) = ordinal.quotientAndRemainder(dividingBy: across)
+            let start = [hsize_t(row * rows), hsize_t(column * columns)]
+            guard let place = try place(of: dataset, start, codec, &buffer) else {
+                throw handles.refuse("the place of chunk \(ordinal) of '\(name)'")
+            }
+            return place
         }
-        return .chunked(codec, rows: rows, columns: columns, places.compactMap { $0 })
+        return .chunked(codec, rows: rows, columns: columns, places)
+    }
+
+    /// The chunk that starts at an element; nil where HDF5 says what cannot be.
+    ///
+    /// - Parameter buffer: Room for the largest chunk; nothing is put there.
+    private func place(
+        of dataset: hid_t,
+        _ start: [hsize_t],
+        _ codec: ChunkCodec?,
+        _ buffer: inout [UInt8]
+    ) throws -> ChunkPlace? {
+        guard let seen else { return nil }
+        var (size, mask) = (hsize_t(0), UInt32(0))
+        try handles.check(H5Dget_chunk_storage_size(dataset, start, &size), "a chunk's size")
+        guard size > 0, size <= hsize_t(buffer.count) else { return nil }
+        seen.pointee = rh5_seen(is_on: 1, address: 0, size: 0)
+        defer { seen.pointee.is_on = 0 }
+        try handles.check(
+            H5Dread_chunk(dataset, rh5_default(), start, &mask, &buffer),
+            "a chunk's place"
+        )
+        let isRaw = codec == nil || mask == codec?.rawMask
+        guard seen.pointee.size == Int(size), seen.pointee.address > 0,
+            let address = Int(exactly: seen.pointee.address),
+            mask == (isRaw ? codec?.rawMask ?? 0 : 0)
+        else { return nil }
+        return ChunkPlace(offset: address, size: Int(size), isRaw: isRaw, checksum: 0)
     }
 }
 
