@@ -87,7 +87,7 @@ public final class HeadLoss {
         let unit = 32
         let rounding = (even + unit - 1) / unit * unit
         if rounding <= most { return rounding }
-        return most >= unit / 2 ? most / (unit / 2) * (unit / 2) : most
+        return most >= unit ? most / (unit / 2) * (unit / 2) : most
     }
 
     /// Calls `body` once for every row on some thread, with that thread's scratch memory.
