@@ -126,7 +126,7 @@ struct TensorFileTests {
         "big_endian": "big-endian", "bomb": "more than 64 times the bytes", "bool": "bool",
         "committed_type": "neither a group nor an array", "complex": "compound",
         "compound": "compound", "cycle": "nesting", "deep": "nesting", "dot_name": "odd name",
-        "empty": "open", "external_link": "external link", "external_storage": "external storage",
+        "empty": "no HDF5 file", "external_link": "external link", "external_storage": "external storage",
         "fletcher": "filters of 'x' (3)", "heap": "texts of 'x'", "huge_chunk": "chunk shape",
         "huge_extent": "extent", "lists": "different lengths", "long_text": "5000 bytes",
         "lzf": "filters of 'x' (32000)", "many_links": "65 links",
@@ -134,7 +134,7 @@ struct TensorFileTests {
         "packed": "chunk 0 of 'x' does not unpack", "rank": "rank of 'x' (3)",
         "reference": "references", "region_reference": "references",
         "soft_link": "soft or external",
-        "text": "open", "truncated": "open", "unknown_filter": "32099",
+        "text": "no HDF5 file", "truncated": "open", "unknown_filter": "32099",
         "unwritten": "never written", "user_block": "user block",
         "utf8": "text 1 of 'x' is not UTF-8", "virtual": "virtual dataset",
     ]

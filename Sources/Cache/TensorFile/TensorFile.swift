@@ -34,6 +34,9 @@ public final class TensorFile: Sendable {
         }
         do {
             let bytes = try DurableFile.size(opened, path: path)
+            guard Self.hasSignature(opened, bytes: bytes) else {
+                throw CacheError.foreign(path, "this is no HDF5 file")
+            }
             let found = try HDF5Jail.listTensors(descriptor: opened, path: path)
             for array in found.values {
                 guard let fault = array.fault(fileBytes: bytes) else { continue }
@@ -45,6 +48,21 @@ public final class TensorFile: Sendable {
             (descriptor, listing) = (-1, [:])
             throw Self.withRemedy(error)
         }
+    }
+
+    /// Whether the file begins as HDF5 files do, or would after a user block.
+    private static func hasSignature(_ descriptor: Int32, bytes: Int) -> Bool {
+        let signature: [UInt8] = [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]
+        var start = 0
+        while start + signature.count <= bytes {
+            var found = [UInt8](repeating: 0, count: signature.count)
+            guard pread(descriptor, &found, found.count, off_t(start)) == found.count else {
+                return false
+            }
+            if found == signature { return true }
+            start = max(512, 2 * start)
+        }
+        return false
     }
 
     deinit { if descriptor >= 0 { close(descriptor) } }
