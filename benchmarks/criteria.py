@@ -2,8 +2,8 @@
 """Forward and backward of each criterion against PyTorch, eager and compiled: same precision, in turns.
 
     swift build -c release --product benchmarks
-    python benchmarks/criteria.py                        everything, about an hour, 20 GB of memory
-    python benchmarks/criteria.py --quick                sft and dskd_cma at the smaller size, one round
+    python benchmarks/criteria.py            everything, an hour or more, 20 GB of memory
+    python benchmarks/criteria.py --quick    sft and dskd_cma at the smaller size, one round
     python benchmarks/criteria.py --criteria dskd_cma --compute bf16 --rounds 5 --json numbers.json
 
 Each side is a process of its own with random tensors of n = m = 2,048 rows in 16 examples: Retort
@@ -23,7 +23,9 @@ as a share of the machine's peak (--peak, GFLOP/s in f32 and bf16), and in paren
 product of 2,048 cubed that either library did in the same run. Kernels over rows, recomputed
 attention and padding are not useful products, but their time counts.
 
-`dskd`, `dskd_v2`, `kd` and `hidden_*` need one vocabulary: V_t is V_s there.
+`dskd`, `dskd_v2`, `kd` and `hidden_*` need one vocabulary: V_t is V_s there. `kd_topk` is `kd` from a stored top-64
+with a ghost. In `dskd_v2_eta` and `min_edit` all positions are aligned and the map is made beforehand. t2s_kd counts at half of
+the positions of `dskd_cma` in Retort, which leaves the others out; PyTorch computes it everywhere.
 """
 
 import argparse
@@ -139,7 +141,7 @@ def measure(arguments, criterion, compute, D, V_t):
         criterion, *(asked[key] for key in ("n", "m", "examples", "d", "D", "V_s", "V_t")))
     plain = max(side.plain for side in sides.values())
     result = {
-        "criterion": criterion, "compute": compute, **asked, "gflop": work / 1e9,
+        **asked, "criterion": criterion, "gflop": work / 1e9,
         "plain": plain / 1e9, "peak": arguments.peak[compute], "sides": {}}
     for name, side in sides.items():
         if name in lost:
