@@ -48,6 +48,17 @@ static inline int retort_set_threads(int count) {
     return before;
 }
 
+/// Calls `body(context)` on up to `count` of the threads that the library uses for the calling one, which
+/// is one of them; 0, and nothing is called, where they are not libgomp's.
+static inline int retort_parallel(void (*body)(void *), void *context, int count) {
+    // GCC's own entry for `#pragma omp parallel`, part of its ABI since 4.9.
+    void (*run)(void (*)(void *), void *, unsigned, unsigned) =
+        (void (*)(void (*)(void *), void *, unsigned, unsigned))dlsym(RTLD_DEFAULT, "GOMP_parallel");
+    if (!run) return 0;
+    run(body, context, (unsigned)count, 0);
+    return 1;
+}
+
 /// True where the processor multiplies bf16 itself (AVX512_BF16 or better).
 static inline int retort_has_bf16(void) {
     dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();

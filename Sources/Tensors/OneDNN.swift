@@ -1,5 +1,7 @@
 import COneDNN
+import Dispatch
 import Foundation
+import Synchronization
 
 /// The library's engine and stream.
 ///
@@ -215,4 +217,28 @@ enum OneDNNThreads {
     /// - Returns: The number before.
     @discardableResult
     static func set(_ count: Int) -> Int { Int(retort_set_threads(Int32(count))) }
+
+    /// Runs `body` for every index on the threads that the library uses for the calling one: threads of
+    /// two kinds would wait for each other's processors, since the library's wait awake for a while.
+    static func perform(_ count: Int, _ body: @Sendable (Int) -> Void) {
+        let next = Atomic(0)
+        let takeAll = {
+            while true {
+                let index = next.add(1, ordering: .relaxed).oldValue
+                guard index < count else { return }
+                body(index)
+            }
+        }
+        withoutActuallyEscaping(takeAll) { takeAll in
+            var work = takeAll
+            let isDone = withUnsafeMutablePointer(to: &work) {
+                retort_parallel(
+                    { $0?.assumingMemoryBound(to: (() -> Void).self).pointee() },
+                    $0,
+                    Int32(count)
+                )
+            }
+            if isDone == 0 { DispatchQueue.concurrentPerform(iterations: count, execute: body) }
+        }
+    }
 }

@@ -35,7 +35,7 @@ public func parallelRanges(
         body(0..<count, 0)
         return
     }
-    DispatchQueue.concurrentPerform(iterations: workers) { worker in
+    OneDNNThreads.perform(workers) { worker in
         body((count * worker / workers)..<(count * (worker + 1) / workers), worker)
     }
 }
