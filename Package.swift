@@ -133,7 +133,7 @@ let package = Package(
         // Damaged files by the thousand, under AddressSanitizer: `make fuzz`.
         .executableTarget(
             name: "fuzz",
-            dependencies: ["Cache", "Extract", "Models", "Tensors", "Tokenizers"],
+            dependencies: ["Cache", "Distill", "Extract", "Models", "Tensors", "Tokenizers"],
             path: "Tests/Fuzz"
         ),
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Damages GGUF files, safetensors files, tokenizers, configurations and HDF5 files of arrays MUTATIONS
-# times each and opens them under AddressSanitizer: no crash, no hang over 20 s, no allocation above 64 MiB
+# Damages GGUF files, safetensors files, tokenizers, configurations, HDF5 files of arrays and inputs
+# of criteria MUTATIONS times each and opens (evaluates) them under AddressSanitizer: no crash, no hang over 20 s, no allocation above 64 MiB
 # (the files have less than 1 MiB), no more than 1 GiB resident. HDF5 may crash: in its jail.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -38,4 +38,6 @@ mapfile -t list < <(files $tokenizers -name tokenizer.json)
 fuzz tokenizer "${list[@]}"
 mapfile -t list < <(files Tests/CacheTests/Fixtures/tensors -name 'good*.h5')
 fuzz tensors "${list[@]}"
+mapfile -t list < <(files Tests/DistillTests/Fixtures/criteria -name 'input-*.h5')
+fuzz criterion "${list[@]}"
 rm -r "$work"

@@ -1,4 +1,5 @@
 import Cache
+import Distill
 import Extract
 import Foundation
 import Models
@@ -11,6 +12,7 @@ enum Target: String, CaseIterable {
     case tokenizer
     case config
     case tensors
+    case criterion
 
     /// The name that a mutated file gets in its directory.
     var fileName: String {
@@ -19,14 +21,14 @@ enum Target: String, CaseIterable {
         case .safetensors: "model.safetensors"
         case .tokenizer: "tokenizer.json"
         case .config: "config.json"
-        case .tensors: "arrays.h5"
+        case .tensors, .criterion: "arrays.h5"
         }
     }
 
     /// The part of a file that is JSON.
     func text(_ bytes: [UInt8]) -> Range<Int>? {
         switch self {
-        case .gguf, .tensors: nil
+        case .gguf, .tensors, .criterion: nil
         case .safetensors: 8..<max(8, min(bytes.count, 8 + headerLength(bytes)))
         case .tokenizer, .config: 0..<bytes.count
         }
@@ -68,6 +70,16 @@ enum Target: String, CaseIterable {
             for name in arrays.names {
                 // Numbers or texts; one of them is an error.
                 if (try? arrays.strings(name)) == nil { _ = try arrays.floats(name) }
+            }
+        case .criterion:
+            let input = try CriterionInput(file)
+            for name in CriterionRegistry.names {
+                for signal in TeacherSignal.allCases {
+                    var settings = CriterionSettings(temperature: 1)
+                    settings.teacherSignal = signal
+                    // An error of what is missing is as good as losses.
+                    _ = try? CriterionRun.evaluate(name, settings: settings, on: input)
+                }
             }
         }
     }

@@ -32,7 +32,7 @@ let folders = try sources.indices.map { index in
     let folder = work.appendingPathComponent("\(target.rawValue)-\(index)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     let source = sources[index].deletingLastPathComponent()
-    guard target != .gguf, target != .tensors else { return folder }
+    guard ![.gguf, .tensors, .criterion].contains(target) else { return folder }
     for name in try FileManager.default.contentsOfDirectory(atPath: source.path)
     where name.hasSuffix(".json") || name.hasSuffix(".safetensors") {
         let copy = folder.appendingPathComponent(name)
