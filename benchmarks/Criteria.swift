@@ -193,7 +193,7 @@ final class CriterionBench {
             ),
             teacherEmbedding: inputs.teacherEmbedding
         )
-        criterion.prepare(models)
+        try criterion.prepare(models)
         if request.criterion == "dskd_cma" { openGate(request) }
     }
 

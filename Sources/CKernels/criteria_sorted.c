@@ -45,12 +45,6 @@ CK_INLINE float unpacked(uint64_t x) {
 
 size_t ck_sorted_scratch(size_t p_n, size_t n) { return 2 * (p_n + n); }
 
-CK_CLONES void ck_probabilities(const float *x, size_t n, float scale, float *out) {
-    float top = largest(x, n);
-    float over = (float)(1.0 / sum_of_exp(x, n, top, scale));
-    for (size_t i = 0; i < n; i++) out[i] = ck_exp((x[i] - top) * scale) * over;
-}
-
 CK_CLONES void ck_sorted_row(
     const float *p, size_t p_n, float tail, float *q, size_t n, int64_t label,
     const ck_criterion_settings *settings, uint64_t *scratch, ck_criterion_losses *losses) {

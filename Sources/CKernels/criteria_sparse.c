@@ -31,8 +31,10 @@ CK_CLONES void ck_sparse_row(
         p[c] = log_p[c];
         u[c] = (kept[c] - q_top) * rest_scale;
     }
-    p[k] = ghost ? *ghost : CK_NO_LOG;
-    u[k] = has_rest ? (rest_top - q_top) * rest_scale + (float)log(rest_sum) : CK_NO_LOG;
+    // Both sides are tempered below. Where every token is known, there is no other outcome.
+    p[k] = ghost && has_rest ? *ghost : CK_NO_LOG / settings->p_scale;
+    u[k] = has_rest ? (rest_top - q_top) * rest_scale + (float)log(rest_sum)
+                    : CK_NO_LOG / (ghost ? settings->q_scale : 1.0f);
     ck_criterion_settings small = *settings;
     if (!ghost) {
         small.q_scale = 1;

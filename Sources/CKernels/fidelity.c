@@ -1,40 +1,17 @@
 #include "include/ck_fidelity.h"
-#include "vector.h"
-
-/// Sums are made in float over blocks of this size and added in double.
-enum { BLOCK = 1024 };
-
-CK_INLINE float top_of(const float *x, size_t n) {
-    float lanes[64];
-    size_t at = 0;
-    for (int j = 0; j < 64; j++) lanes[j] = x[0];
-    for (; at + 64 <= n; at += 64)
-        for (int j = 0; j < 64; j++) lanes[j] = x[at + j] > lanes[j] ? x[at + j] : lanes[j];
-    float top = lanes[0];
-    for (int j = 1; j < 64; j++) top = lanes[j] > top ? lanes[j] : top;
-    for (; at < n; at++) top = x[at] > top ? x[at] : top;
-    return top;
-}
+#include "criteria.h"
 
 CK_CLONES double ck_log_partition(const float *x, size_t n, float scale) {
-    float top = top_of(x, n);
-    double total = 0;
-    for (size_t at = 0; at < n; at += BLOCK) {
-#pragma clang fp reassociate(on)
-        size_t stop = n - at < BLOCK ? n : at + BLOCK;
-        float s = 0;
-        for (size_t i = at; i < stop; i++) s += ck_exp((x[i] - top) * scale);
-        total += s;
-    }
-    return (double)top * scale + log(total);
+    float top = largest(x, n);
+    return (double)top * scale + log(sum_of_exp(x, n, top, scale));
 }
 
 CK_CLONES double ck_softmax_of(const float *x, float *p, size_t n, float scale) {
-    float top = top_of(x, n);
+    float top = largest(x, n);
     double total = 0;
-    for (size_t at = 0; at < n; at += BLOCK) {
+    for (size_t at = 0; at < n; at += CK_ROW_BLOCK) {
 #pragma clang fp reassociate(on)
-        size_t stop = n - at < BLOCK ? n : at + BLOCK;
+        size_t stop = n - at < CK_ROW_BLOCK ? n : at + CK_ROW_BLOCK;
         float s = 0;
         for (size_t i = at; i < stop; i++) {
             p[i] = ck_exp((x[i] - top) * scale);
@@ -65,9 +42,9 @@ CK_CLONES void ck_distances_row(
     // The two log-partitions are near each other and far from 0: their difference is what counts.
     float shift = (float)(log_y - log_z), whole = (float)log_y;
     ck_distances sums = {0, 0, 0};
-    for (size_t at = 0; at < n; at += BLOCK) {
+    for (size_t at = 0; at < n; at += CK_ROW_BLOCK) {
 #pragma clang fp reassociate(on)
-        size_t stop = n - at < BLOCK ? n : at + BLOCK;
+        size_t stop = n - at < CK_ROW_BLOCK ? n : at + CK_ROW_BLOCK;
         float kl = 0, squares = 0, absolute = 0;
         for (size_t i = at; i < stop; i++) {
             float u = (y[i] - z[i]) * scale - shift;
@@ -93,9 +70,9 @@ CK_CLONES void ck_tail_row(
     size_t n, ck_tail_sums *out) {
     float whole = (float)log_z;
     ck_tail_sums sums = {0};
-    for (size_t at = 0; at < n; at += BLOCK) {
+    for (size_t at = 0; at < n; at += CK_ROW_BLOCK) {
 #pragma clang fp reassociate(on)
-        size_t stop = n - at < BLOCK ? n : at + BLOCK;
+        size_t stop = n - at < CK_ROW_BLOCK ? n : at + CK_ROW_BLOCK;
         float p_sum = 0, r_sum = 0, pp = 0, rr = 0, gap = 0, gap_r = 0, p_log_p = 0;
         for (size_t i = at; i < stop; i++) {
             float difference = s[i] - p[i];
@@ -120,9 +97,9 @@ CK_CLONES void ck_tail_row(
 
 CK_CLONES void ck_add_column_sums(
     const float *x, size_t rows, size_t stride, double *total, size_t n) {
-    for (size_t at = 0; at < n; at += BLOCK) {
-        size_t count = n - at < BLOCK ? n - at : BLOCK;
-        double sums[BLOCK];
+    for (size_t at = 0; at < n; at += CK_ROW_BLOCK) {
+        size_t count = n - at < CK_ROW_BLOCK ? n - at : CK_ROW_BLOCK;
+        double sums[CK_ROW_BLOCK];
         for (size_t i = 0; i < count; i++) sums[i] = 0;
         for (size_t r = 0; r < rows; r++)
             for (size_t i = 0; i < count; i++) sums[i] += x[r * stride + at + i];

@@ -50,12 +50,7 @@ extension Trainer {
                 "\(settings.criterion) learns no alignment; \(CrossModelDualSpace.name) does"
             )
         }
-        guard reader.recordCount(split: settings.heldOutSplit) > 0 else {
-            throw DistillError.noExamples(
-                split: settings.heldOutSplit,
-                remedy: "the cache has \(reader.manifest.splits.keys.sorted())"
-            )
-        }
+        try reader.requireExamples(split: settings.heldOutSplit)
         let teacherTokenizer = try Evaluator.teacherTokenizer(of: reader)
         let batches = try stream(settings.heldOutSplit).batches(epoch: 0)
         var left = limit
@@ -89,7 +84,7 @@ extension Trainer {
         _ example: Int,
         _ tokenizer: Tokenizer
     ) -> ExampleAlignment.Side {
-        let range = rows.offsets[example]..<rows.offsets[example + 1]
+        let range = rows.range(ofExample: example)
         return ExampleAlignment.Side(
             inputs: rows.inputs[range].map(tokenizer.piece),
             labels: rows.labels[range].map(tokenizer.piece)

@@ -47,3 +47,20 @@ public struct CachedTeacher {
         )
     }
 }
+
+extension CacheReader {
+    /// The number of a split's examples.
+    ///
+    /// - Throws: `DistillError.noExamples` where there are none.
+    @discardableResult
+    func requireExamples(split: String) throws -> Int {
+        let count = recordCount(split: split)
+        guard count > 0 else {
+            throw DistillError.noExamples(
+                split: split,
+                remedy: "the cache has \(manifest.splits.keys.sorted())"
+            )
+        }
+        return count
+    }
+}

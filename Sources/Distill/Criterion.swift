@@ -38,6 +38,14 @@ public struct SupervisedRows: Sendable {
 
     /// The number of positions.
     public var count: Int { labels.count }
+
+    /// The number of examples.
+    public var exampleCount: Int { offsets.count - 1 }
+
+    /// The positions of one example.
+    public func range(ofExample example: Int) -> Range<Int> {
+        offsets[example]..<offsets[example + 1]
+    }
 }
 
 /// A micro-batch as a criterion sees it.
@@ -59,6 +67,10 @@ public struct CriterionBatch: Sendable {
         studentLayers: [Int: Matrix] = [:],
         teacherLayers: [Int: Matrix] = [:]
     ) {
+        precondition(
+            student.exampleCount == teacher.exampleCount,
+            "the two sides hold different examples"
+        )
         self.student = student
         self.teacher = teacher
         self.teacherRows = teacherRows
@@ -177,6 +189,15 @@ public struct CriterionNeeds: OptionSet, Sendable {
     public static let texts = CriterionNeeds(rawValue: 32)
     /// Hidden states of the layers that the settings name.
     public static let layers = CriterionNeeds(rawValue: 64)
+
+    /// Whether the tokens at the positions are read, besides the labels after them.
+    var readsInputs: Bool { !isDisjoint(with: [.embedding, .texts]) }
+
+    /// These and what the teacher's signal takes: the exact distribution is the head times hidden states.
+    func with(_ signal: TeacherSignal) -> CriterionNeeds {
+        guard contains(.distribution), signal == .exact else { return self }
+        return union([.hiddenStates, .head])
+    }
 }
 
 /// What a criterion is made from.
@@ -189,18 +210,39 @@ public struct CriterionContext: Sendable {
     public var seed: UInt64
     /// Token texts of both sides; nil where no criterion reads them.
     public var texts: VocabularyTexts?
+    /// Numbers that one linear map between the two models' spaces may have.
+    public var mostNumbers: Int
+
+    /// What nobody means: 4 GiB, and as much for its gradient.
+    public static let mostNumbers = 1 << 30
 
     /// A context of these parts.
     public init(
         settings: CriterionSettings,
         sizes: CriterionSizes,
         seed: UInt64,
-        texts: VocabularyTexts? = nil
+        texts: VocabularyTexts? = nil,
+        mostNumbers: Int = Self.mostNumbers
     ) {
         self.settings = settings
         self.sizes = sizes
         self.seed = seed
         self.texts = texts
+        self.mostNumbers = mostNumbers
+    }
+
+    /// Refuses a map that there is no room for, before it is made.
+    ///
+    /// - Parameter name: Of the setting that it follows from.
+    /// - Throws: `DistillError.badSetting`.
+    func requireRoom(_ name: String, _ inputs: Int, _ outputs: Int) throws {
+        let (count, overflow) = inputs.multipliedReportingOverflow(by: outputs)
+        try require(
+            !overflow && count <= mostNumbers,
+            name,
+            "a map of \(inputs) x \(outputs) numbers",
+            "at most \(mostNumbers) have room"
+        )
     }
 }
 
@@ -214,6 +256,10 @@ public protocol Criterion: AnyObject {
     static var summary: String { get }
     /// What it reads besides the student.
     static var needs: CriterionNeeds { get }
+    /// Names of the projectors whose structure can be set; none by default.
+    static var projectorNames: [String] { get }
+    /// Whether `prepare` sets the projectors, so that nobody need give them; it does not by default.
+    static var preparesProjectors: Bool { get }
 
     /// Draws the projectors of a new run.
     ///
@@ -225,7 +271,9 @@ public protocol Criterion: AnyObject {
 
     /// Sets what the first values of projectors take from the models' weights; before any training, and
     /// before a checkpoint's values are put in place.
-    func prepare(_ models: CriterionModels)
+    ///
+    /// - Throws: `DistillError.unfit` for weights that give none.
+    func prepare(_ models: CriterionModels) throws
 
     /// Looks at all micro-batches of an optimiser step; student hidden states are not read.
     func statistics(
@@ -251,11 +299,15 @@ public protocol Criterion: AnyObject {
 }
 
 extension Criterion {
+    /// None.
+    public static var projectorNames: [String] { [] }
+    /// False.
+    public static var preparesProjectors: Bool { false }
     /// Nothing.
     public var projectors: [Projector] { [] }
 
     /// Nothing.
-    public func prepare(_ models: CriterionModels) {}
+    public func prepare(_ models: CriterionModels) throws {}
 
     /// Counts the positions.
     public func statistics(
@@ -269,10 +321,9 @@ extension Criterion {
 
 /// - Throws: `DistillError.unpairedPositions` unless every example has as many positions on both sides.
 func requirePairs(_ batch: CriterionBatch, criterion: String) throws {
-    let (student, teacher) = (batch.student.offsets, batch.teacher.offsets)
-    for example in 0..<max(0, min(student.count, teacher.count) - 1) {
-        let n = student[example + 1] - student[example]
-        let m = teacher[example + 1] - teacher[example]
+    for example in 0..<batch.student.exampleCount {
+        let n = batch.student.range(ofExample: example).count
+        let m = batch.teacher.range(ofExample: example).count
         guard n == m else {
             throw DistillError.unpairedPositions(
                 criterion: criterion,
@@ -282,5 +333,4 @@ func requirePairs(_ batch: CriterionBatch, criterion: String) throws {
             )
         }
     }
-    precondition(student.count == teacher.count, "the two sides hold different examples")
 }

@@ -12,6 +12,8 @@ public final class CrossModelDualSpace: Criterion {
         "dual-space distillation, positions matched by cross-model attention"
     /// Hidden states, head and embedding rows; attention matches positions.
     public static let needs: CriterionNeeds = [.hiddenStates, .distribution, .head, .embedding]
+    /// All three.
+    public static let projectorNames = ["t2s", "s2t", "query"]
     /// D -> d, d -> D, and 2d -> 2D.
     public let toStudent: Projector, toTeacher: Projector, query: Projector
     /// All three.
@@ -129,7 +131,7 @@ public final class CrossModelDualSpace: Criterion {
     ) throws -> [(toStudent: Matrix, toTeacher: Matrix)] {
         let v = try indexVectors(batch.teacher, models.teacherEmbedding)
         let (attention, _) = try attention(batch, keys: v, models: models, step: step)
-        return (0..<(batch.student.offsets.count - 1)).map {
+        return (0..<batch.student.exampleCount).map {
             attention.probabilities(example: $0)
         }
     }
@@ -155,10 +157,9 @@ public final class CrossModelDualSpace: Criterion {
     }
 
     private func requireBothSides(_ batch: CriterionBatch) throws {
-        let (student, teacher) = (batch.student.offsets, batch.teacher.offsets)
-        precondition(student.count == teacher.count, "the two sides hold different examples")
-        for example in 0..<(student.count - 1) {
-            guard student[example] < student[example + 1], teacher[example] < teacher[example + 1]
+        for example in 0..<batch.student.exampleCount {
+            guard !batch.student.range(ofExample: example).isEmpty,
+                !batch.teacher.range(ofExample: example).isEmpty
             else { throw DistillError.emptyExample(example: example) }
         }
     }

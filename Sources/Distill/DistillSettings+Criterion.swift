@@ -31,7 +31,13 @@ extension DistillSettings {
             "give 1 or more, or leave it out for all tokens"
         )
         for name in projectors.keys.sorted() {
-            try requireName(name, among: ["t2s", "s2t", "query"], kind: "projector")
+            try require(
+                !type.projectorNames.isEmpty,
+                "projectors",
+                name,
+                "\(type.name) has no projectors; leave it out"
+            )
+            try requireName(name, among: type.projectorNames, kind: "projector of \(type.name)")
         }
         var settings = CriterionSettings(
             kdRate: kdRate,

@@ -126,18 +126,7 @@ extension DistillSettings {
     ///
     /// A checkpoint goes on only under equal ones.
     func fingerprint(of model: any LanguageModel, tokenizer: Tokenizer) throws -> [String: String] {
-        let free: Set<CodingKeys> = [
-            .output, .cache, .student, .checkpointEvery, .keepCheckpoints, .evalEvery,
-            .heldOutSplit, .unfinishedCache, .loaderMemoryMiB,
-        ]
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let data = try encoder.encode(self)
-        let object = try JSONSerialization.jsonObject(with: data) as? [String: Any] ?? [:]
-        var lines: [String: String] = [:]
-        for key in CodingKeys.allCases where !free.contains(key) {
-            lines[key.rawValue] = object[key.rawValue].map { "\($0)" } ?? "default"
-        }
+        var lines = try lines()
         let digests = model.parameters.map { parameter in
             let count = parameter.value.count * MemoryLayout<Float>.stride
             return sha256(
@@ -153,6 +142,32 @@ extension DistillSettings {
         lines["tokenizer"] = tokenizer.fingerprint
         lines["student"] = sha256(of: Data(digests.joined().utf8))
         return lines
+    }
+
+    /// The lines of settings that nobody gives.
+    func defaultLines() throws -> [String: String] {
+        try DistillSettings(cache: cache, output: output, student: student.from).lines()
+    }
+
+    /// The settings that change numbers, as one line each.
+    func lines() throws -> [String: String] {
+        let free: Set<CodingKeys> = [
+            .output, .cache, .student, .checkpointEvery, .keepCheckpoints, .evalEvery,
+            .heldOutSplit, .unfinishedCache, .loaderMemoryMiB,
+        ]
+        let data = try JSONEncoder().encode(self)
+        let object = try JSONSerialization.jsonObject(with: data) as? [String: Any] ?? [:]
+        var lines: [String: String] = [:]
+        for key in CodingKeys.allCases where !free.contains(key) {
+            lines[key.rawValue] = object[key.rawValue].map(Self.line) ?? "default"
+        }
+        return lines
+    }
+
+    /// One value; a dictionary's own description has another order in every process.
+    private static func line(_ value: Any) -> String {
+        guard let table = value as? [String: Any] else { return "\(value)" }
+        return table.keys.sorted().map { "\($0)=\(line(table[$0] ?? ""))" }.joined(separator: ",")
     }
 }
 

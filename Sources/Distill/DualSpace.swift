@@ -108,6 +108,8 @@ public final class DualSpace: Criterion {
     public static let needs: CriterionNeeds = [
         .pairedPositions, .hiddenStates, .distribution, .head,
     ]
+    /// Both of them.
+    public static let projectorNames = ["t2s", "s2t"]
     /// D -> d and d -> D.
     public let toStudent: Projector, toTeacher: Projector
     /// Both of them.
@@ -171,17 +173,17 @@ extension CriterionContext {
         structure: String? = nil,
         hasBias: Bool = true
     ) throws -> Projector {
-        Projector(
-            name: name,
-            structure: try ProjectorStructure(
-                structure ?? name,
-                settings: settings,
-                sizes: sizes,
-                inputs: inputs,
-                outputs: outputs
-            ),
-            hasBias: hasBias,
-            seed: seed
+        let setting = structure ?? name
+        let structure = try ProjectorStructure(
+            setting,
+            settings: settings,
+            sizes: sizes,
+            inputs: inputs,
+            outputs: outputs
         )
+        for case .linear(let inputs, let outputs) in structure.steps {
+            try requireRoom("projectors.\(setting)", inputs, outputs)
+        }
+        return Projector(name: name, structure: structure, hasBias: hasBias, seed: seed)
     }
 }

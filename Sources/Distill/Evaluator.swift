@@ -56,12 +56,7 @@ public final class Evaluator {
         compute: ComputeType = .f32,
         options: Options = Options()
     ) throws {
-        guard reader.recordCount(split: options.split) > 0 else {
-            throw DistillError.noExamples(
-                split: options.split,
-                remedy: "the cache has \(reader.manifest.splits.keys.sorted())"
-            )
-        }
+        try reader.requireExamples(split: options.split)
         self.reader = reader
         self.teacherTokenizer = teacherTokenizer
         self.compute = compute

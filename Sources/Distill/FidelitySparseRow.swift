@@ -27,9 +27,6 @@ struct SparseWork: @unchecked Sendable {
     private let kept: KeptTokens
     private let temperature: Double
 
-    /// A tail that rounding leaves without mass still has this much, so that logarithms are finite.
-    static let smallestTail = 1e-7
-
     init(_ kept: KeptTokens, temperature: Float) {
         self.kept = kept
         self.temperature = Double(temperature)
@@ -132,7 +129,7 @@ struct SparseWork: @unchecked Sendable {
         _ vocabulary: Int
     ) -> SparseTerm {
         let stored = logs(row, known.count)
-        let rest = log(max(Self.smallestTail, 1 - stored.reduce(0) { $0 + exp($1) }))
+        let rest = SparseRows.tail(of: stored)
         let q = tempered(stored, rest: rest)
         let others = kept.exactLogs[row][known.count...]
         let exact = tempered(

@@ -170,12 +170,12 @@ extension HeadLoss {
                     var longest = targetWidth
                     if case .sparse(let rows) = target.source { longest = rows.longest }
                     // Probabilities, then 64-bit numbers.
-                    kernel = (longest + 15) / 16 * 16 + 2 * ck_sorted_scratch(longest, width)
+                    kernel = HeadLoss.lines(longest) + 2 * ck_sorted_scratch(longest, width)
                 }
             }
             self.targetWidth = targetWidth
-            capSize = (caps + 15) / 16 * 16
-            mapSize = (map + 15) / 16 * 16
+            capSize = HeadLoss.lines(caps)
+            mapSize = HeadLoss.lines(map)
             kernelSize = kernel
             settings = divergence.kernelSettings(
                 temperature: target?.temperature ?? 1,
@@ -266,7 +266,7 @@ extension HeadLoss {
                             tail,
                             q,
                             label,
-                            own + (rows.longest + 15) / 16 * 16,
+                            own + HeadLoss.lines(rows.longest),
                             &losses
                         )
                     }
@@ -289,8 +289,8 @@ extension HeadLoss {
                 return
             }
             if isOpen, let target, case .sorted = target.distance, let p {
-                ck_probabilities(p, targetWidth, 1, own)
-                let rest = own + (targetWidth + 15) / 16 * 16
+                _ = ck_softmax_of(p, own, targetWidth, 1)
+                let rest = own + HeadLoss.lines(targetWidth)
                 sorted(own, targetWidth, -1, q, label, rest, &losses)
                 return
             }

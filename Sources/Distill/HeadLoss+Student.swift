@@ -31,7 +31,7 @@ extension HeadLoss {
         var total = 0.0
         func sums(_ selection: [Int], _ target: Target?) -> Sums {
             guard !selection.isEmpty else { return Sums() }
-            let isWhole = selection.count == rows.count && zip(selection, 0...).allSatisfy(==)
+            let isWhole = rows.hidden.isWhole(selection)
             let gradient = dHidden.map {
                 isWhole ? $0 : Matrix(uninitialized: selection.count, $0.columns)
             }

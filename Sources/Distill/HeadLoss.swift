@@ -47,7 +47,7 @@ public final class HeadLoss {
             memoryLimit: memoryLimit
         )
         // Rounded up so that every matrix starts on a cache line.
-        let sizes = operands.map { (step * $0.head.vocabulary + 15) / 16 * 16 }
+        let sizes = operands.map { Self.lines(step * $0.head.vocabulary) }
         let needed = sizes.reduce(0, +)
         if memory.columns < needed { memory = Matrix(uninitialized: 1, needed) }
         var offset = 0
@@ -90,6 +90,9 @@ public final class HeadLoss {
         return most >= unit ? most / (unit / 2) * (unit / 2) : most
     }
 
+    /// So many floats, up to a whole number of cache lines.
+    static func lines(_ floats: Int) -> Int { (floats + 15) / 16 * 16 }
+
     /// Calls `body` once for every row on some thread, with that thread's scratch memory.
     ///
     /// - Parameter scratchSize: Floats.
@@ -99,7 +102,7 @@ public final class HeadLoss {
         _ body: @Sendable (_ row: Int, _ scratch: UnsafeMutablePointer<Float>) -> Void
     ) {
         // A cache line's worth of floats apart, so that 64-bit numbers fit as well.
-        let size = (scratchSize + 15) / 16 * 16
+        let size = Self.lines(scratchSize)
         if scratch.columns < size || scratch.rows < Threads.count {
             scratch = Matrix(uninitialized: Threads.count, size)
         }

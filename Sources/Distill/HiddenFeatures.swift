@@ -1,28 +1,112 @@
 import Foundation
 import Tensors
 
-/// What `hidden_mse` and `hidden_cosine` share: states of the student's layers, carried into the
-/// teacher's space by a projector for each pair of layers, and held against the teacher's.
-final class HiddenFeatureLosses {
-    /// d -> D, one for each pair.
-    let projectors: [Projector]
-    private let settings: CriterionSettings
-    private let distance: Distance
+/// How far a projected state of the student is from the teacher's.
+public protocol FeatureDistance: SendableMetatype {
+    /// The criterion's name in settings files, and one line for lists.
+    static var name: String { get }
+    /// See `name`.
+    static var summary: String { get }
 
-    /// One row's loss, and its gradient by the student's row.
-    enum Distance {
-        /// The mean over channels of (g - H)^2.
-        case meanSquare
-        /// 1 - cos(g, H).
-        case cosine
+    /// One row's loss.
+    ///
+    /// - Parameters:
+    ///   - g: The student's state in the teacher's space, (count).
+    ///   - h: The teacher's, (count).
+    ///   - weight: Scales the gradient.
+    ///   - gradient: (count), overwritten with the gradient by `g`.
+    static func row(
+        _ g: UnsafePointer<Float>,
+        _ h: UnsafePointer<Float>,
+        _ count: Int,
+        _ weight: Float,
+        _ gradient: UnsafeMutablePointer<Float>
+    ) -> Double
+}
+
+/// The mean over channels of (g - h)^2.
+public enum MeanSquare: FeatureDistance {
+    /// The name in settings files.
+    public static let name = "hidden_mse"
+    /// One line for lists.
+    public static let summary = "mean square of hidden states of chosen layers; one tokenizer"
+
+    /// One row's loss and gradient.
+    public static func row(
+        _ g: UnsafePointer<Float>,
+        _ h: UnsafePointer<Float>,
+        _ count: Int,
+        _ weight: Float,
+        _ gradient: UnsafeMutablePointer<Float>
+    ) -> Double {
+        var gaps = 0.0
+        for i in 0..<count { gaps += (Double(g[i]) - Double(h[i])) * (Double(g[i]) - Double(h[i])) }
+        let factor = 2 * weight / Float(count)
+        for i in 0..<count { gradient[i] = factor * (g[i] - h[i]) }
+        return gaps / Double(count)
     }
+}
+
+/// 1 - cos(g, h).
+public enum CosineDistance: FeatureDistance {
+    /// The name in settings files.
+    public static let name = "hidden_cosine"
+    /// One line for lists.
+    public static let summary = "cosine of hidden states of chosen layers; one tokenizer"
 
     /// Norms are taken to be this at least.
     private static let smallestNorm = 1e-8
 
-    init(_ context: CriterionContext, _ distance: Distance) throws {
+    /// One row's loss and gradient.
+    public static func row(
+        _ g: UnsafePointer<Float>,
+        _ h: UnsafePointer<Float>,
+        _ count: Int,
+        _ weight: Float,
+        _ gradient: UnsafeMutablePointer<Float>
+    ) -> Double {
+        var (gg, hh, gh) = (0.0, 0.0, 0.0)
+        for i in 0..<count {
+            let (a, b) = (Double(g[i]), Double(h[i]))
+            gg += a * a
+            hh += b * b
+            gh += a * b
+        }
+        let norms = (max(smallestNorm, gg.squareRoot()), max(smallestNorm, hh.squareRoot()))
+        let cosine = gh / (norms.0 * norms.1)
+        // Below the floor the norm is a constant.
+        let pull = gg.squareRoot() > smallestNorm ? cosine / (norms.0 * norms.0) : 0
+        let push = 1 / (norms.0 * norms.1)
+        for i in 0..<count {
+            gradient[i] = weight * Float(pull * Double(g[i]) - push * Double(h[i]))
+        }
+        return 1 - cosine
+    }
+}
+
+/// `hidden_mse`.
+public typealias HiddenMeanSquare = HiddenFeatures<MeanSquare>
+/// `hidden_cosine`.
+public typealias HiddenCosine = HiddenFeatures<CosineDistance>
+
+/// Plain feature distillation: states of the student's layers, carried into the teacher's space by a
+/// projector for each pair of layers, and held against the teacher's.
+public final class HiddenFeatures<Distance: FeatureDistance>: Criterion {
+    /// The name in settings files.
+    public static var name: String { Distance.name }
+    /// One line for lists.
+    public static var summary: String { Distance.summary }
+    /// Hidden states of paired positions.
+    public static var needs: CriterionNeeds { [.pairedPositions, .hiddenStates, .layers] }
+    /// One structure for all pairs of layers.
+    public static var projectorNames: [String] { ["s2t"] }
+    /// d -> D: `s2t`, or one for each pair of layers.
+    public let projectors: [Projector]
+    private let settings: CriterionSettings
+
+    /// Draws the projectors.
+    public init(_ context: CriterionContext) throws {
         settings = context.settings
-        self.distance = distance
         let pairs = settings.layers
         guard !pairs.isEmpty, Set(pairs).count == pairs.count else {
             throw DistillError.badSetting(
@@ -41,13 +125,16 @@ final class HiddenFeatureLosses {
         }
     }
 
-    func evaluate(
+    /// Losses and gradients of one micro-batch.
+    public func evaluate(
         _ batch: CriterionBatch,
+        at index: Int,
         models: CriterionModels,
         step: StepStatistics,
         engine: HeadLoss,
         gradients: StateGradients?
     ) throws -> CriterionSums {
+        try requirePairs(batch, criterion: Self.name)
         let sums = engine.student(
             batch.student,
             head: models.studentHead,
@@ -79,11 +166,9 @@ final class HiddenFeatureLosses {
             var losses = [Double](repeating: 0, count: out.rows)
             losses.withUnsafeMutableBufferPointer { buffer in
                 nonisolated(unsafe) let losses = buffer
-                let distance = distance
                 parallelRanges(out.rows) { rows, _ in
                     for row in rows {
-                        losses[row] = Self.row(
-                            distance,
+                        losses[row] = Distance.row(
                             out.row(row),
                             teacher.row(row),
                             out.columns,
@@ -116,113 +201,5 @@ final class HiddenFeatureLosses {
             throw DistillError.unfit("there are no states of \(side) layer \(layer)")
         }
         return states
-    }
-
-    private static func row(
-        _ distance: Distance,
-        _ g: UnsafePointer<Float>,
-        _ h: UnsafePointer<Float>,
-        _ count: Int,
-        _ weight: Float,
-        _ gradient: UnsafeMutablePointer<Float>
-    ) -> Double {
-        var (gg, hh, gh, gaps) = (0.0, 0.0, 0.0, 0.0)
-        for i in 0..<count {
-            let (a, b) = (Double(g[i]), Double(h[i]))
-            gg += a * a
-            hh += b * b
-            gh += a * b
-            gaps += (a - b) * (a - b)
-        }
-        switch distance {
-        case .meanSquare:
-            let factor = 2 * weight / Float(count)
-            for i in 0..<count { gradient[i] = factor * (g[i] - h[i]) }
-            return gaps / Double(count)
-        case .cosine:
-            let norms = (max(smallestNorm, gg.squareRoot()), max(smallestNorm, hh.squareRoot()))
-            let cosine = gh / (norms.0 * norms.1)
-            // Below the floor the norm is a constant.
-            let pull = gg.squareRoot() > smallestNorm ? cosine / (norms.0 * norms.0) : 0
-            let push = 1 / (norms.0 * norms.1)
-            for i in 0..<count {
-                gradient[i] = weight * Float(pull * Double(g[i]) - push * Double(h[i]))
-            }
-            return 1 - cosine
-        }
-    }
-}
-
-/// `hidden_mse`: the mean square between the teacher's states and the student's, through projectors.
-public final class HiddenMeanSquare: Criterion {
-    /// The name in settings files.
-    public static let name = "hidden_mse"
-    /// One line for lists.
-    public static let summary = "mean square of hidden states of chosen layers; one tokenizer"
-    /// Hidden states of paired positions.
-    public static let needs: CriterionNeeds = [.pairedPositions, .hiddenStates, .layers]
-    private let losses: HiddenFeatureLosses
-    /// `s2t`, or one for each pair of layers.
-    public var projectors: [Projector] { losses.projectors }
-
-    /// Draws the projectors.
-    public init(_ context: CriterionContext) throws {
-        losses = try HiddenFeatureLosses(context, .meanSquare)
-    }
-
-    /// Losses and gradients of one micro-batch.
-    public func evaluate(
-        _ batch: CriterionBatch,
-        at index: Int,
-        models: CriterionModels,
-        step: StepStatistics,
-        engine: HeadLoss,
-        gradients: StateGradients?
-    ) throws -> CriterionSums {
-        try requirePairs(batch, criterion: Self.name)
-        return try losses.evaluate(
-            batch,
-            models: models,
-            step: step,
-            engine: engine,
-            gradients: gradients
-        )
-    }
-}
-
-/// `hidden_cosine`: one minus the cosine of the teacher's states and the student's, through projectors.
-public final class HiddenCosine: Criterion {
-    /// The name in settings files.
-    public static let name = "hidden_cosine"
-    /// One line for lists.
-    public static let summary = "cosine of hidden states of chosen layers; one tokenizer"
-    /// Hidden states of paired positions.
-    public static let needs: CriterionNeeds = [.pairedPositions, .hiddenStates, .layers]
-    private let losses: HiddenFeatureLosses
-    /// `s2t`, or one for each pair of layers.
-    public var projectors: [Projector] { losses.projectors }
-
-    /// Draws the projectors.
-    public init(_ context: CriterionContext) throws {
-        losses = try HiddenFeatureLosses(context, .cosine)
-    }
-
-    /// Losses and gradients of one micro-batch.
-    public func evaluate(
-        _ batch: CriterionBatch,
-        at index: Int,
-        models: CriterionModels,
-        step: StepStatistics,
-        engine: HeadLoss,
-        gradients: StateGradients?
-    ) throws -> CriterionSums {
-        try requirePairs(batch, criterion: Self.name)
-        return try losses.evaluate(
-            batch,
-            models: models,
-            step: step,
-            engine: engine,
-            gradients: gradients
-        )
     }
 }

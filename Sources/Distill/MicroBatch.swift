@@ -71,7 +71,7 @@ struct MicroBatch {
         var rows: [Int] = []
         var student = (inputs: [UInt32](), labels: [UInt32](), offsets: [0])
         var teacher = (inputs: [UInt32](), labels: [UInt32](), offsets: [0])
-        var signals = TeacherSignals(reading)
+        var signals = TeacherSignals(reading, mostRows: records.reduce(0) { $0 + $1.rows })
         var (start, cut, dropped) = (0, 0, 0)
         for record in records {
             let example = try encoder.encode(record)
@@ -98,7 +98,10 @@ struct MicroBatch {
             student.offsets.append(student.labels.count)
             teacher.offsets.append(teacher.labels.count)
             sequences.append(example.tokens)
-            kept.append(record)
+            var bare = record
+            // They are in `signals` by now.
+            bare.fullLogProbs = []
+            kept.append(bare)
             start += example.tokens.count
         }
         self.sequences = VarlenBatch(sequences)

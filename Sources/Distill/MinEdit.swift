@@ -75,22 +75,15 @@ public final class MinEdit: Criterion {
         _ texts: VocabularyTexts,
         _ map: [UInt32]
     ) -> [Int?] {
-        let (student, teacher) = (batch.student, batch.teacher)
-        precondition(
-            student.offsets.count == teacher.offsets.count,
-            "the two sides hold different examples"
-        )
-        return (0..<(student.offsets.count - 1)).flatMap { example in
-            let start = teacher.offsets[example]
+        (0..<batch.student.exampleCount).flatMap { example in
+            let teacher = batch.teacher.range(ofExample: example)
             return minEditMatches(
-                studentInputs: student.inputs[
-                    student.offsets[example]..<student.offsets[example + 1]
-                ],
-                teacherInputs: teacher.inputs[start..<teacher.offsets[example + 1]],
+                studentInputs: batch.student.inputs[batch.student.range(ofExample: example)],
+                teacherInputs: batch.teacher.inputs[teacher],
                 studentTexts: texts.student,
                 teacherTexts: texts.teacher,
                 map: map
-            ).map { $0.map { start + $0 } }
+            ).map { $0.map { teacher.lowerBound + $0 } }
         }
     }
 
@@ -127,7 +120,7 @@ public final class MinEdit: Criterion {
             target.map = map
             return target
         case .topK, .sampled:
-            return target(.sparse(teacher.mapped(rows, map: map)), step)
+            return target(.sparse(try teacher.mapped(rows, map: map)), step)
         }
     }
 }

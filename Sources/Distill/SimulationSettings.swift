@@ -105,14 +105,6 @@ public struct SimulationSettings: Codable, Sendable, Equatable {
             )
         }
         try require(studentMean.isFinite, .studentMean, "\(studentMean)", "give a number")
-        func requireName(_ name: String, among names: [String], kind: String) throws {
-            guard !names.contains(name) else { return }
-            throw DistillError.unknownName(
-                kind: kind,
-                name: name,
-                nearest: nearestName(to: name, among: names)
-            )
-        }
         try requireName(
             reduction,
             among: Reduction.allCases.map(\.rawValue),

@@ -14,7 +14,7 @@ struct SparseRows: Sendable {
     private(set) var longest = 0
 
     /// A tail that rounding leaves without mass still has this much, so that logarithms are finite.
-    static let smallestTail = 1e-7
+    private static let smallestTail = 1e-7
 
     /// No rows yet.
     ///
@@ -36,8 +36,8 @@ struct SparseRows: Sendable {
     }
 
     /// The logarithm of the mass that is left, 1 - sum exp.
-    static func tail(of logs: some Sequence<Float>) -> Float {
-        Float(log(max(smallestTail, 1 - logs.reduce(0.0) { $0 + exp(Double($1)) })))
+    static func tail(of logs: some Sequence<Double>) -> Double {
+        log(max(smallestTail, 1 - logs.reduce(0.0) { $0 + exp($1) }))
     }
 
     func withRow(

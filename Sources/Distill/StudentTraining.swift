@@ -62,7 +62,7 @@ final class StudentTraining {
             teacherEmbedding: teacher.embedding
         )
         engine = HeadLoss(memoryLimit: settings.headMemoryMiB << 20)
-        criterion.prepare(models)
+        try criterion.prepare(models)
         if let path = settings.projectorsFrom {
             try ProjectorFile.load(path, into: criterion.projectors, criterion: type.name)
         }

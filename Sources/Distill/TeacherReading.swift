@@ -21,10 +21,11 @@ struct TeacherReading: Sendable {
 
     /// What a criterion reads of a cache.
     init(_ needs: CriterionNeeds, _ settings: CriterionSettings, _ cached: CacheDescription) {
-        let distribution = needs.contains(.distribution) ? settings.teacherSignal : nil
-        stored = distribution == .exact ? nil : distribution
-        hidden = needs.contains(.hiddenStates) || distribution == .exact
-        head = needs.contains(.head) || distribution == .exact
+        let needs = needs.with(settings.teacherSignal)
+        let isStored = needs.contains(.distribution) && settings.teacherSignal != .exact
+        stored = isStored ? settings.teacherSignal : nil
+        hidden = needs.contains(.hiddenStates)
+        head = needs.contains(.head)
         embedding = needs.contains(.embedding)
         texts = needs.contains(.texts)
         let layers = needs.contains(.layers) ? settings.layers : []
@@ -34,9 +35,6 @@ struct TeacherReading: Sendable {
         vocabulary = cached.teacher.vocabularySize
         topK = cached.topK
     }
-
-    /// Whether anything of the teacher is read.
-    var isNeeded: Bool { hidden || head || stored != nil || texts }
 
     /// Whether the top-k entries are read.
     var readsTopK: Bool { stored == .topK }
@@ -50,13 +48,15 @@ struct TeacherReading: Sendable {
         )
     }
 
-    /// - Throws: `DistillError.unfit` where the cache stores no top-k that is asked for; the other signals
+    /// - Throws: `CacheError.missing` where the cache stores no top-k that is asked for; the other signals
     ///   are asked for by name when the cache is streamed.
     func require(of cached: CacheDescription, cache: String) throws {
         guard readsTopK, cached.topK == 0 else { return }
-        throw DistillError.unfit(
-            "\(cache): teacher_signal: topk needs the teacher's most likely tokens, which this cache "
-                + "does not store; extract it with extract.top_k: 64, or use teacher_signal: exact"
+        throw CacheError(
+            .missing,
+            path: cache,
+            "teacher_signal: topk needs the teacher's most likely tokens, which this cache does not store",
+            remedy: "Extract it with extract.top_k: 64, or use teacher_signal: exact."
         )
     }
 }
@@ -69,9 +69,17 @@ struct TeacherSignals {
     private var topKIDs: [UInt32] = []
     private var topKLogProbs: [Float] = []
     private var samples = SampledTokens()
-    private var fullLogProbs: [Float] = []
+    /// Rows beyond `fullRows` have no numbers yet.
+    private let fullLogProbs: Matrix
+    private var fullRows = 0
 
-    init(_ reading: TeacherReading) { self.reading = reading }
+    /// - Parameter mostRows: Rows that will be added at most.
+    init(_ reading: TeacherReading, mostRows: Int) {
+        self.reading = reading
+        // Made once: an array that grows would hold whole rows of the vocabulary twice.
+        let columns = reading.stored == .full ? reading.vocabulary : 0
+        fullLogProbs = Matrix(uninitialized: mostRows, columns)
+    }
 
     /// Adds the first `rows` rows of a record.
     mutating func append(_ record: CacheRecord, rows: Int) {
@@ -91,7 +99,13 @@ struct TeacherSignals {
             samples.ids += own.ids
             samples.counts += own.counts
         case .full:
-            fullLogProbs += record.fullLogProbs.prefix(rows * reading.vocabulary)
+            let own = record.fullLogProbs.prefix(rows * reading.vocabulary)
+            let place = fullLogProbs.slice(rows: fullRows..<fullRows + rows)
+            own.withUnsafeBufferPointer { numbers in
+                guard let base = numbers.baseAddress else { return }
+                place.base.update(from: base, count: numbers.count)
+            }
+            fullRows += rows
         case .exact, nil:
             break
         }
@@ -111,7 +125,7 @@ struct TeacherSignals {
         switch reading.stored {
         case .topK: .topK(ids: topKIDs, logProbs: topKLogProbs, k: reading.topK)
         case .sampled: .sampled(samples)
-        case .full: .full(Matrix(fullLogProbs, rows: rows, columns: reading.vocabulary))
+        case .full: .full(fullLogProbs.slice(rows: 0..<rows))
         case .exact, nil: .exact
         }
     }

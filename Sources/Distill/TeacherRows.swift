@@ -1,3 +1,4 @@
+import CKernels
 import Cache
 import Foundation
 import Tensors
@@ -48,14 +49,17 @@ struct TeacherTarget {
             return .stored(logProbs.gathered(selection))
         case .topK, .sampled:
             let sparse = sparse(selection)
-            if let token = sparse.ids.first(where: { Int($0) >= vocabulary }) {
-                throw DistillError.unfit(
-                    "the cache's token \(token) is beyond the \(vocabulary) of the side it is compared "
-                        + "with; use teacher_signal: exact"
-                )
-            }
+            try requireTokens(sparse, below: vocabulary)
             return .sparse(sparse)
         }
+    }
+
+    private func requireTokens(_ rows: SparseRows, below vocabulary: Int) throws {
+        guard let token = rows.ids.first(where: { Int($0) >= vocabulary }) else { return }
+        throw DistillError.unfit(
+            "the teacher's token \(token) is beyond the \(vocabulary) of the side it is compared "
+                + "with; use teacher_signal: exact"
+        )
     }
 
     /// The most likely token of each row, first of equals.
@@ -65,8 +69,9 @@ struct TeacherTarget {
             return engine.largest(hidden: hidden.gathered(selection), head: head)
         case .full(let logProbs):
             return selection.map { row in
-                let values = UnsafeBufferPointer(start: logProbs.row(row), count: logProbs.columns)
-                return UInt32(values.firstIndex(of: values.max() ?? 0) ?? 0)
+                var index = 0
+                _ = ck_largest(logProbs.row(row), logProbs.columns, &index)
+                return UInt32(index)
             }
         case .topK(let ids, let logProbs, let k):
             return selection.map { row in
@@ -81,8 +86,11 @@ struct TeacherTarget {
 
     /// Rows whose tokens are carried over to the student's vocabulary, tempered before: their targets
     /// are at temperature 1.
-    func mapped(_ selection: [Int], map: [UInt32]) -> SparseRows {
+    ///
+    /// - Throws: `DistillError.unfit` for stored tokens beyond the map.
+    func mapped(_ selection: [Int], map: [UInt32]) throws -> SparseRows {
         let own = sparse(selection)
+        try requireTokens(own, below: map.count)
         var result = SparseRows(hasGhost: own.ghosts != nil)
         let tau = Double(settings.temperature)
         for row in selection.indices {
@@ -118,7 +126,11 @@ struct TeacherTarget {
             for row in selection {
                 let entries = row * k..<(row + 1) * k
                 let logs = logProbs[entries]
-                result.append(ids: ids[entries], logs: logs, ghost: SparseRows.tail(of: logs))
+                result.append(
+                    ids: ids[entries],
+                    logs: logs,
+                    ghost: Float(SparseRows.tail(of: logs.lazy.map(Double.init)))
+                )
             }
             return result
         case .sampled(let samples):
@@ -138,9 +150,14 @@ struct TeacherTarget {
 }
 
 extension Matrix {
+    /// Whether that is every row, in order.
+    func isWhole(_ selection: [Int]) -> Bool {
+        selection.count == rows && zip(selection, 0...).allSatisfy(==)
+    }
+
     /// The rows of these numbers; the matrix itself where they are all of its rows in order.
     func gathered(_ selection: [Int]) -> Matrix {
-        if selection.count == rows && zip(selection, 0...).allSatisfy({ $0 == $1 }) { return self }
+        if isWhole(selection) { return self }
         let result = Matrix(uninitialized: selection.count, columns)
         for (target, source) in selection.enumerated() {
             result.row(target).update(from: row(source), count: columns)

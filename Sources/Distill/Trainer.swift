@@ -72,7 +72,7 @@ public final class Trainer {
                     + "another; use criterion dskd_cma or dskd_v2_eta"
             )
         }
-        try Self.requireFit(model.configuration, tokenizer, settings)
+        try Self.requireFit(model.configuration, tokenizer, settings, reading.studentLayers)
         settings.template = settings.template ?? cached.template
         encoder = try StudentEncoder(
             tokenizer: tokenizer,
@@ -80,13 +80,7 @@ public final class Trainer {
             maxLength: settings.maxLength,
             maxPromptLength: settings.maxPromptLength
         )
-        let examples = reader.recordCount(split: settings.split)
-        guard examples > 0 else {
-            throw DistillError.noExamples(
-                split: settings.split,
-                remedy: "the cache has \(reader.manifest.splits.keys.sorted())"
-            )
-        }
+        let examples = try reader.requireExamples(split: settings.split)
         totalSteps = try settings.totalSteps(examples: examples)
         (settings.steps, settings.epochs) = (totalSteps, nil)
         self.settings = settings
@@ -110,13 +104,6 @@ public final class Trainer {
             layers: reading.studentLayers
         )
         fingerprint = try settings.fingerprint(of: model, tokenizer: tokenizer)
-        if let layer = reading.studentLayers.max(), layer > model.configuration.layerCount {
-            throw DistillError.badSetting(
-                key: "layers",
-                value: "layer \(layer) of the student",
-                remedy: "it has \(model.configuration.layerCount)"
-            )
-        }
         // What the cache does not have is told now, not when the output lies there already.
         _ = try stream(settings.split)
     }
@@ -124,7 +111,8 @@ public final class Trainer {
     private static func requireFit(
         _ model: ModelConfiguration,
         _ tokenizer: Tokenizer,
-        _ settings: DistillSettings
+        _ settings: DistillSettings,
+        _ layers: Set<Int>
     ) throws {
         try StudentEncoder.requireFit(tokenizer, model)
         guard settings.maxLength <= model.maxPositions else {
@@ -132,6 +120,13 @@ public final class Trainer {
                 key: "max_length",
                 value: "\(settings.maxLength)",
                 remedy: "the student has \(model.maxPositions) positions; give no more"
+            )
+        }
+        if let layer = layers.max(), layer > model.layerCount {
+            throw DistillError.badSetting(
+                key: "layers",
+                value: "layer \(layer) of the student",
+                remedy: "it has \(model.layerCount)"
             )
         }
     }
@@ -209,8 +204,10 @@ public final class Trainer {
 
     /// - Throws: `DistillError.differentRun` with what differs.
     private func requireThisRun(settings: [String: String], cache: String, at place: URL) throws {
+        let defaults = try self.settings.defaultLines()
         var differences = fingerprint.keys.sorted().compactMap { key -> String? in
-            let (mine, theirs) = (fingerprint[key], settings[key])
+            // A run of an older version does not know all settings.
+            let (mine, theirs) = (fingerprint[key], settings[key] ?? defaults[key])
             return mine == theirs ? nil : "\(key): \(mine ?? "-") here, \(theirs ?? "-") there"
         }
         if cache != reader.contentSHA256 { differences.append("cache: another content") }

@@ -29,16 +29,14 @@ public final class UniversalLogit: Criterion {
         engine: HeadLoss,
         gradients: StateGradients?
     ) throws -> CriterionSums {
-        let (student, teacher) = (batch.student.offsets, batch.teacher.offsets)
-        precondition(student.count == teacher.count, "the two sides hold different examples")
         var rows: (student: [Int], teacher: [Int]) = ([], [])
-        for example in 0..<(student.count - 1) {
-            let count = min(
-                student[example + 1] - student[example],
-                teacher[example + 1] - teacher[example]
+        for example in 0..<batch.student.exampleCount {
+            let (student, teacher) = (
+                batch.student.range(ofExample: example), batch.teacher.range(ofExample: example)
             )
-            rows.student += student[example]..<(student[example] + count)
-            rows.teacher += teacher[example]..<(teacher[example] + count)
+            let count = min(student.count, teacher.count)
+            rows.student += student.prefix(count)
+            rows.teacher += teacher.prefix(count)
         }
         let target = HeadLoss.Target(
             source: try TeacherTarget(batch, models, settings).source(

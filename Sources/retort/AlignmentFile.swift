@@ -1,3 +1,4 @@
+import Cache
 import Distill
 import Foundation
 
@@ -17,6 +18,17 @@ extension DistillStage {
             )
         }
         try OutputFile.check(path, replace: replace)
+        let reader = try CacheReader(
+            directory: URL(fileURLWithPath: settings.cache),
+            unfinished: settings.unfinishedCache
+        )
+        guard reader.recordCount(split: settings.heldOutSplit) > 0 else {
+            throw Failure(
+                "--dump-alignment: \(settings.cache) has no examples of held_out_split "
+                    + "\"\(settings.heldOutSplit)\"; it has \(reader.manifest.splits.keys.sorted())",
+                code: Failure.Code.badData
+            )
+        }
     }
 
     /// Writes what the attention of a finished run matches, an example a line.

@@ -53,7 +53,7 @@ final class Case {
         teacherCap: Float? = nil,
         compute: ComputeType = .f32,
         prepares: Bool = false
-    ) {
+    ) throws {
         self.criterion = criterion
         self.batch = batch
         self.head = Parameter(
@@ -72,7 +72,7 @@ final class Case {
             ),
             teacherEmbedding: EmbeddingRows(all: teacherEmbedding)
         )
-        if prepares { criterion.prepare(models) }
+        if prepares { try criterion.prepare(models) }
     }
 
     /// Gradients by name, all of them new.

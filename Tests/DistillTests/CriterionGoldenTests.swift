@@ -110,7 +110,7 @@ struct CriterionGoldenTests {
                 offsets: [0, 3]
             )
         }
-        let test = Case(
+        let test = try Case(
             criterion: criterion,
             batch: CriterionBatch(student: rows(g(4, 3, 0.5)), teacher: rows(g(4, 4, 0.6, 2))),
             head: g(5, 3, 0.3),

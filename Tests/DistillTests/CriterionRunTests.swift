@@ -269,4 +269,82 @@ struct CriterionRunTests {
             #expect(noted.projectors["t2s/2/weight"]?.shape == [2, 1])
         }
     }
+
+    @Test("numbers that a small file makes up cost no memory and no crash")
+    func madeUp() throws {
+        try withFolder { folder in
+            func message(
+                _ criterion: String,
+                _ signal: TeacherSignal,
+                _ divergence: Divergence = .forwardKL,
+                with more: [(ResultFile.Layout, [Double])]
+            ) throws -> String {
+                var settings = CriterionSettings(temperature: 1, divergence: divergence)
+                settings.teacherSignal = signal
+                let url = try small(more, in: folder)
+                let error = try #require(throws: CacheError.self) {
+                    var input = try CriterionInput(url)
+                    if criterion == "min_edit" {
+                        input.studentVocabulary = .init(texts: ["a", "b", "c"], eos: nil)
+                        input.teacherVocabulary = .init(texts: ["a", "b", "c"], eos: nil)
+                        input.teacher?.head = nil
+                    }
+                    _ = try CriterionRun.evaluate(criterion, settings: settings, on: input)
+                }
+                #expect(error.path == url.path, "\(error)")
+                return error.description
+            }
+            // The end of the offsets is all that says how many rows there are.
+            for end in [Double(1 << 53), 9_223_372_036_854_774_784] {
+                let offsets = [(ResultFile.Layout("teacher/offsets", .i64, [2]), [0, end])]
+                #expect(try message("kd", .topK, with: offsets).contains("'teacher/topk_logprobs'"))
+                #expect(try message("kd", .exact, with: offsets).contains("'teacher/hidden'"))
+            }
+            // A map between two wide spaces, which the file does not hold.
+            let wide = 1 << 13
+            let ones = [Double](repeating: 1, count: wide)
+            let states: [(ResultFile.Layout, [Double])] = [
+                (.init("student/hidden", .f32, [1, wide]), ones),
+                (.init("student/head", .f32, [1, wide]), ones),
+                (.init("student/labels", .i64, [1]), [0]),
+                (.init("teacher/hidden", .f32, [1, wide]), ones),
+                (.init("teacher/head", .f32, [1, wide]), ones),
+            ]
+            for name in ["dskd", "dskd_v2"] {
+                let error = try #require(throws: DistillError.self) {
+                    _ = try CriterionRun.evaluate(
+                        name,
+                        settings: CriterionSettings(),
+                        on: try CriterionInput(try small(states, in: folder))
+                    )
+                }
+                #expect(error.description.contains("at most 16777216 have room"), "\(error)")
+            }
+            // Ids of a vocabulary whose texts are the only sign of its size.
+            let tokens: [(ResultFile.Layout, [Double])] = [
+                (.init("student/input_ids", .i64, [1]), [0]),
+                (.init("teacher/input_ids", .i64, [1]), [0]),
+                (.init("teacher/labels", .i64, [1]), [0]),
+                (.init("teacher/topk_ids", .i64, [1, 1]), [3]),
+                (.init("teacher/topk_logprobs", .f32, [1, 1]), [-0.5]),
+            ]
+            #expect(
+                try message("min_edit", .topK, with: tokens).contains("token 3 is beyond the 3")
+            )
+            let twice: [(ResultFile.Layout, [Double])] = [
+                (.init("teacher/sample_offsets", .i64, [2]), [0, 2]),
+                (.init("teacher/sample_ids", .i64, [2]), [1, 1]),
+                (.init("teacher/sample_counts", .i64, [2]), [1, 1]),
+            ]
+            #expect(try message("kd", .sampled, with: twice).contains("Add up the counts"))
+            let nothing = [
+                (
+                    ResultFile.Layout("teacher/full_logprobs", .f32, [1, 4]),
+                    [0, -Double.infinity, -9, -9]
+                )
+            ]
+            let infinite = try message("kd", .full, .reverseKL, with: nothing)
+            #expect(infinite.contains("reverse_kl is infinite"))
+        }
+    }
 }

@@ -28,15 +28,8 @@ extension SmallDisk {
 @Suite("A disk that refuses", .serialized)
 struct DiskTests {
     private func settings(_ world: TinyWorld, _ output: URL) -> DistillSettings {
-        var settings = DistillSettings(
-            cache: world.reader.directory.path,
-            output: output.path,
-            student: "tiny"
-        )
-        settings.steps = 3
-        settings.batchExamples = 4
-        settings.maxLength = 64
-        settings.maxPromptLength = 24
+        var settings = world.settings()
+        settings.output = output.path
         settings.checkpointEvery = 1
         return settings
     }
@@ -46,13 +39,7 @@ struct DiskTests {
         _ settings: DistillSettings,
         stop: Bool = false
     ) throws -> TrainingOutcome {
-        let tokenizer = try TinyWorld.tokenizer(merges: true)
-        return try Trainer(
-            settings: settings,
-            model: try TinyWorld.model(tokenizer),
-            tokenizer: tokenizer,
-            cache: world.reader
-        ).run(shouldStop: { stop })
+        try world.trainer(settings).run(shouldStop: { stop })
     }
 
     @Test(

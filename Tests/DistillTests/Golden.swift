@@ -218,7 +218,7 @@ extension Case {
         )
         let head = try world.matrix("student/head")
         let teacherHead = try world.matrix("teacher/head")
-        self.init(
+        try self.init(
             criterion: criterion,
             batch: CriterionBatch(
                 student: student,

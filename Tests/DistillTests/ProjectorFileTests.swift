@@ -10,30 +10,6 @@ import Testing
 struct ProjectorFileTests {
     private typealias Tensor = (name: String, shape: [Int], values: [Float])
 
-    private func settings(_ world: TinyWorld, _ run: String) -> DistillSettings {
-        var settings = DistillSettings(
-            cache: world.reader.directory.path,
-            output: world.directory.appendingPathComponent(run).path,
-            student: "tiny"
-        )
-        settings.steps = 3
-        settings.batchExamples = 4
-        settings.maxLength = 64
-        settings.maxPromptLength = 24
-        settings.checkpointEvery = 0
-        return settings
-    }
-
-    private func trainer(_ world: TinyWorld, _ settings: DistillSettings) throws -> Trainer {
-        let tokenizer = try TinyWorld.tokenizer(merges: true)
-        return try Trainer(
-            settings: settings,
-            model: try TinyWorld.model(tokenizer),
-            tokenizer: tokenizer,
-            cache: world.reader
-        )
-    }
-
     /// The projectors that training would begin with.
     private func projectors(_ world: TinyWorld, _ settings: DistillSettings) throws -> [Parameter] {
         let training = try StudentTraining(
@@ -84,7 +60,7 @@ struct ProjectorFileTests {
     func starts() throws {
         let world = try TinyWorld()
         defer { world.remove() }
-        var given = settings(world, "given")
+        var given = world.settings("given")
         let want = tensors()
         given.projectorsFrom = try write(want, world)
         let parameters = try projectors(world, given)
@@ -94,8 +70,8 @@ struct ProjectorFileTests {
             #expect(parameter.value.values == tensor.values)
         }
         var losses: [[String: Double]] = []
-        for run in [given, settings(world, "drawn")] {
-            _ = try trainer(world, run).run(progress: { losses.append($0.losses) })
+        for run in [given, world.settings("drawn")] {
+            _ = try world.trainer(run).run(progress: { losses.append($0.losses) })
         }
         #expect(losses[0]["ce"] == losses[3]["ce"])
         #expect(losses[0]["t2s_ce"] != losses[3]["t2s_ce"])
@@ -105,9 +81,9 @@ struct ProjectorFileTests {
     func handedOn() throws {
         let world = try TinyWorld()
         defer { world.remove() }
-        let first = settings(world, "first")
-        _ = try trainer(world, first).run()
-        var second = settings(world, "second")
+        let first = world.settings("first")
+        _ = try world.trainer(first).run()
+        var second = world.settings("second")
         second.projectorsFrom = first.output + "/projectors.safetensors"
         let file = try SafetensorsFile(path: first.output + "/projectors.safetensors")
         for parameter in try projectors(world, second) {
@@ -120,21 +96,21 @@ struct ProjectorFileTests {
     func fingerprint() throws {
         let world = try TinyWorld()
         defer { world.remove() }
-        var run = settings(world, "run")
+        var run = world.settings("run")
         var values = tensors()
         let path = try write(values, world)
         run.projectorsFrom = path
-        _ = try trainer(world, run).run(shouldStop: { true })
+        _ = try world.trainer(run).run(shouldStop: { true })
         let moved = world.directory.appendingPathComponent("moved.safetensors").path
         try FileManager.default.moveItem(atPath: path, toPath: moved)
         run.projectorsFrom = moved
-        #expect(try trainer(world, run).run(shouldStop: { true }) == .stopped(step: 2))
+        #expect(try world.trainer(run).run(shouldStop: { true }) == .stopped(step: 2))
         values[0].values[0] += 1
         run.projectorsFrom = try write(values, world)
-        let other = #expect(throws: DistillError.self) { try trainer(world, run).run() }
+        let other = #expect(throws: DistillError.self) { try world.trainer(run).run() }
         #expect(other?.description.contains("projectors_from: ") == true)
         run.projectorsFrom = nil
-        let drawn = #expect(throws: DistillError.self) { try trainer(world, run).run() }
+        let drawn = #expect(throws: DistillError.self) { try world.trainer(run).run() }
         #expect(drawn?.description.contains("projectors_from: default here") == true)
     }
 
@@ -160,9 +136,9 @@ struct ProjectorFileTests {
         case "unknown": values.append((name: "extra", shape: [1], values: [1]))
         default: values[try index("query.bias")].values[3] = .nan
         }
-        var run = settings(world, "refused")
+        var run = world.settings("refused")
         run.projectorsFrom = try write(values, world)
-        let error = #expect(throws: ModelError.self) { try trainer(world, run) }
+        let error = #expect(throws: ModelError.self) { try world.trainer(run) }
         #expect(error?.kind == .mismatch)
         #expect(error?.description.contains("given.safetensors: ") == true)
         #expect(error?.description.contains(message) == true)
@@ -173,22 +149,22 @@ struct ProjectorFileTests {
     func unusable() throws {
         let world = try TinyWorld()
         defer { world.remove() }
-        var run = settings(world, "unusable")
+        var run = world.settings("unusable")
         let path = try write(tensors(), world)
         run.projectorsFrom = path
         run.criterion = "sft"
-        let none = #expect(throws: DistillError.self) { try trainer(world, run) }
+        let none = #expect(throws: DistillError.self) { try world.trainer(run) }
         #expect(none?.description.contains("distill.projectors_from: a file with sft") == true)
         run.criterion = "dskd_cma"
         let data = try Data(contentsOf: URL(fileURLWithPath: path))
         try data.dropLast(4).write(to: URL(fileURLWithPath: path))
-        let cut = #expect(throws: ModelError.self) { try trainer(world, run) }
+        let cut = #expect(throws: ModelError.self) { try world.trainer(run) }
         #expect(cut?.kind == .corrupt)
         run.projectorsFrom = path + ".gone"
-        let gone = #expect(throws: ModelError.self) { try trainer(world, run) }
+        let gone = #expect(throws: ModelError.self) { try world.trainer(run) }
         #expect(gone?.kind == .missing)
         run.projectorsFrom = ""
-        let empty = #expect(throws: DistillError.self) { try trainer(world, run) }
+        let empty = #expect(throws: DistillError.self) { try world.trainer(run) }
         #expect(empty?.description.contains("distill.projectors_from: an empty text") == true)
     }
 }

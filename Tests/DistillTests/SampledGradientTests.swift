@@ -9,19 +9,41 @@ import Testing
 /// Random-sampling KD (arXiv 2503.16870): draws are right on average, a cut top-k is not.
 @Suite("Sampled targets")
 struct SampledGradientTests {
-    static let vocabulary = 60, width = 8, repeats = 10_000, draws = 12
+    private static let vocabulary = 60, width = 8, repeats = 10_000, draws = 12
+
+    /// One state of each model, and their heads.
+    private struct Models {
+        let studentHead: Matrix, teacherHead: Matrix, student: Matrix, teacher: Matrix
+
+        init() {
+            var random = RandomNumbers(seed: 11, purpose: "sampled targets")
+            func normal(_ rows: Int, _ deviation: Float) -> Matrix {
+                let matrix = Matrix(uninitialized: rows, SampledGradientTests.width)
+                matrix.fillNormal(deviation: deviation, using: &random)
+                return matrix
+            }
+            studentHead = normal(SampledGradientTests.vocabulary, 0.6)
+            teacherHead = normal(SampledGradientTests.vocabulary, 0.9)
+            student = normal(1, 1)
+            teacher = normal(1, 1)
+        }
+
+        /// The teacher's log-probabilities.
+        var logProbs: [Double] {
+            let logits = (0..<SampledGradientTests.vocabulary).map { token in
+                (0..<SampledGradientTests.width).reduce(0.0) {
+                    $0 + Double(teacher[0, $1] * teacherHead[token, $1])
+                }
+            }
+            let partition = log(logits.reduce(0) { $0 + exp($1) })
+            return logits.map { $0 - partition }
+        }
+    }
+
+    private let models = Models()
 
     /// The same row so many times, with a target of its own each.
     private func gradients(_ rows: TeacherRows, count: Int) throws -> Matrix {
-        var random = RandomNumbers(seed: 11, purpose: "sampled targets")
-        func normal(_ rows: Int, _ columns: Int, _ deviation: Float) -> Matrix {
-            let matrix = Matrix(uninitialized: rows, columns)
-            matrix.fillNormal(deviation: deviation, using: &random)
-            return matrix
-        }
-        let (studentHead, teacherHead) = (
-            normal(Self.vocabulary, Self.width, 0.6), normal(Self.vocabulary, Self.width, 0.9)
-        )
         func side(_ state: Matrix) -> SupervisedRows {
             SupervisedRows(
                 hidden: state.gathered([Int](repeating: 0, count: count)),
@@ -30,7 +52,6 @@ struct SampledGradientTests {
                 offsets: [0, count]
             )
         }
-        let (student, teacher) = (normal(1, Self.width, 1), normal(1, Self.width, 1))
         var settings = CriterionSettings(kdRate: 1, temperature: 1)
         switch rows {
         case .topK: (settings.teacherSignal, settings.topKTail) = (.topK, .renormalise)
@@ -44,61 +65,31 @@ struct SampledGradientTests {
                 seed: 0
             )
         )
-        let test = Case(
+        let test = try Case(
             criterion: criterion,
             batch: CriterionBatch(
-                student: side(student),
-                teacher: side(teacher),
+                student: side(models.student),
+                teacher: side(models.teacher),
                 teacherRows: rows
             ),
-            head: studentHead,
-            studentEmbedding: studentHead,
-            teacherHead: teacherHead,
-            teacherEmbedding: teacherHead
+            head: models.studentHead,
+            studentEmbedding: models.studentHead,
+            teacherHead: models.teacherHead,
+            teacherEmbedding: models.teacherHead
         )
         let values = try required(test.gradients().gradients["student/hidden"])
         // Each row's share of the mean; times their number it is the row's own gradient.
         return Matrix(values.map { $0 * Float(count) }, rows: count, columns: Self.width)
     }
 
-    /// The teacher's log-probabilities, from the same numbers as above.
-    private func logProbs() -> [Double] {
-        var random = RandomNumbers(seed: 11, purpose: "sampled targets")
-        func normal(_ rows: Int, _ columns: Int, _ deviation: Float) -> Matrix {
-            let matrix = Matrix(uninitialized: rows, columns)
-            matrix.fillNormal(deviation: deviation, using: &random)
-            return matrix
-        }
-        _ = normal(Self.vocabulary, Self.width, 0.6)
-        let head = normal(Self.vocabulary, Self.width, 0.9)
-        _ = normal(1, Self.width, 1)
-        let state = normal(1, Self.width, 1)
-        let logits = (0..<Self.vocabulary).map { token in
-            (0..<Self.width).reduce(0.0) { $0 + Double(state[0, $1] * head[token, $1]) }
-        }
-        let partition = log(logits.reduce(0) { $0 + exp($1) })
-        return logits.map { $0 - partition }
-    }
-
     @Test("the expected gradient of draws is the full one, that of a top-k is not")
     func expectation() throws {
-        let logs = logProbs()
+        let logs = models.logProbs
         let full = try gradients(.exact, count: 1)
         var random = RandomNumbers(seed: 5, purpose: "draws")
         var samples = SampledTokens()
         for _ in 0..<Self.repeats {
-            var counts: [UInt32: UInt16] = [:]
-            for _ in 0..<Self.draws {
-                var left = Double(random.uniform())
-                let token = logs.firstIndex {
-                    left -= exp($0)
-                    return left < 0
-                }
-                counts[UInt32(token ?? Self.vocabulary - 1), default: 0] += 1
-            }
-            samples.ids += counts.keys.sorted()
-            samples.counts += counts.keys.sorted().map { counts[$0] ?? 0 }
-            samples.offsets.append(samples.ids.count)
+            samples.append(draws: Self.draws, of: logs, using: &random)
         }
         let each = try gradients(.sampled(samples), count: Self.repeats)
         let kept = logs.indices.sorted { logs[$0] > logs[$1] }.prefix(Self.draws)

@@ -9,17 +9,9 @@ import Testing
 @Suite("Training from what a cache stores")
 struct TeacherSignalTests {
     private func settings(_ world: TinyWorld, _ criterion: String) -> DistillSettings {
-        var settings = DistillSettings(
-            cache: world.reader.directory.path,
-            output: world.directory.appendingPathComponent(UUID().uuidString).path,
-            student: "tiny"
-        )
+        var settings = world.settings()
         settings.criterion = criterion
-        settings.steps = 3
         settings.batchExamples = 6
-        settings.maxLength = 64
-        settings.maxPromptLength = 24
-        settings.checkpointEvery = 0
         settings.learningRate = 5e-3
         settings.temperature = 1
         return settings
@@ -27,13 +19,7 @@ struct TeacherSignalTests {
 
     private func trainer(_ world: TinyWorld, _ settings: DistillSettings) throws -> Trainer {
         let type = try CriterionRegistry.type(settings.criterion)
-        let tokenizer = try TinyWorld.tokenizer(merges: !type.needs.contains(.pairedPositions))
-        return try Trainer(
-            settings: settings,
-            model: try TinyWorld.model(tokenizer),
-            tokenizer: tokenizer,
-            cache: world.reader
-        )
+        return try world.trainer(settings, merges: !type.needs.contains(.pairedPositions))
     }
 
     private func losses(
@@ -138,6 +124,64 @@ struct TeacherSignalTests {
         settings.temperature = temperature
         let error = #expect(throws: DistillError.self) { try settings.validate() }
         #expect("\(try #require(error))".contains(remedy))
+    }
+
+    @Test(
+        "projectors that a criterion does not have are refused",
+        arguments: [
+            ("kd", "t2s", "has no projectors"), ("dskd", "query", "did you mean \"t2s\""),
+            ("dskd_v2", "s2t", "did you mean \"t2s\""),
+            ("hidden_mse", "t2s", "did you mean \"s2t\""),
+        ]
+    )
+    func foreignProjectors(criterion: String, name: String, words: String) throws {
+        var settings = DistillSettings(cache: "c", output: "o", student: "s")
+        settings.criterion = criterion
+        settings.projectors = [name: "t-s"]
+        let error = #expect(throws: DistillError.self) { try settings.validate() }
+        #expect("\(try #require(error))".contains(words), "\(error as Any)")
+    }
+
+    @Test("a map beyond all bounds is refused before it is made")
+    func hugeProjector() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        var settings = settings(world, "dskd_cma")
+        settings.projectors = ["t2s": "t-1000000-1000000-s"]
+        let error = #expect(throws: DistillError.self) { try trainer(world, settings) }
+        #expect(
+            "\(try #require(error))".contains("distill.projectors.t2s: a map of 1000000 x 1000000")
+        )
+    }
+
+    @Test("a run with several projectors is known again, whatever the order of its table")
+    func fingerprint() throws {
+        var settings = DistillSettings(cache: "c", output: "o", student: "s")
+        settings.projectors = ["t2s": "t-s", "s2t": "s-t", "query": "2s-2t"]
+        #expect(try settings.lines()["projectors"] == "query=2s-2t,s2t=s-t,t2s=t-s")
+    }
+
+    @Test("a run of before a setting was there goes on with the setting's default")
+    func olderRun() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        let settings = settings(world, "dskd_cma")
+        #expect(try trainer(world, settings).run(shouldStop: { true }) == .stopped(step: 1))
+        let root = URL(fileURLWithPath: settings.output).appendingPathComponent("checkpoints")
+        let name = try #require(FileManager.default.contentsOfDirectory(atPath: root.path).first)
+        let file = root.appendingPathComponent("\(name)/state.json")
+        var state = try #require(
+            JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any]
+        )
+        var lines = try #require(state["settings"] as? [String: String])
+        lines["label_smoothing"] = nil
+        lines["projectors"] = nil
+        state["settings"] = lines
+        try JSONSerialization.data(withJSONObject: state).write(to: file)
+        var other = settings
+        other.labelSmoothing = 0.1
+        #expect(throws: DistillError.self) { try trainer(world, other).run() }
+        #expect(try trainer(world, settings).run() == .finished(steps: 3))
     }
 
     @Test(

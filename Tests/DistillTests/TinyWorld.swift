@@ -3,6 +3,7 @@ import Foundation
 import Models
 import Tensors
 
+@testable import Distill
 @testable import Tokenizers
 
 /// A small cache of an imaginary teacher, two byte-level tokenizers, and tiny students.
@@ -158,21 +159,57 @@ struct TinyWorld {
             let best = logs.indices.sorted { (logs[$0], $1) > (logs[$1], $0) }.prefix(topK)
             record.topKIDs += best.map { UInt32($0) }
             record.topKLogProbs += best.map { logs[$0] }
-            var counts: [UInt32: UInt16] = [:]
-            for _ in 0..<draws {
-                var left = Double(random.uniform())
-                let token = logs.firstIndex {
-                    left -= exp(Double($0))
-                    return left < 0
-                }
-                counts[UInt32(token ?? 0), default: 0] += 1
-            }
-            let ids = counts.keys.sorted()
-            record.samples.ids += ids
-            record.samples.counts += ids.map { counts[$0] ?? 0 }
-            record.samples.offsets.append(record.samples.ids.count)
+            record.samples.append(draws: draws, of: logs.map { Double($0) }, using: &random)
         }
     }
 
+    /// Settings of three short steps over this cache.
+    func settings(_ run: String = UUID().uuidString) -> DistillSettings {
+        var settings = DistillSettings(
+            cache: reader.directory.path,
+            output: directory.appendingPathComponent(run).path,
+            student: "tiny"
+        )
+        settings.steps = 3
+        settings.batchExamples = 4
+        settings.maxLength = 64
+        settings.maxPromptLength = 24
+        settings.checkpointEvery = 0
+        return settings
+    }
+
+    /// - Parameter merges: Whether the student's tokenizer is another than the teacher's.
+    func trainer(_ settings: DistillSettings, merges: Bool = true) throws -> Trainer {
+        let tokenizer = try Self.tokenizer(merges: merges)
+        return try Trainer(
+            settings: settings,
+            model: try Self.model(tokenizer),
+            tokenizer: tokenizer,
+            cache: reader
+        )
+    }
+
     func remove() { try? FileManager.default.removeItem(at: directory) }
+}
+
+extension SampledTokens {
+    /// Adds a row of so many draws.
+    mutating func append(
+        draws: Int,
+        of logProbs: [Double],
+        using random: inout RandomNumbers
+    ) {
+        var counts: [UInt32: UInt16] = [:]
+        for _ in 0..<draws {
+            var left = Double(random.uniform())
+            let token = logProbs.firstIndex {
+                left -= exp($0)
+                return left < 0
+            }
+            counts[UInt32(token ?? logProbs.count - 1), default: 0] += 1
+        }
+        ids += counts.keys.sorted()
+        self.counts += counts.keys.sorted().map { counts[$0] ?? 0 }
+        offsets.append(ids.count)
+    }
 }

@@ -10,33 +10,11 @@ import Tokenizers
 @Suite("Training")
 struct TrainerTests {
     private func settings(_ world: TinyWorld, _ run: String) -> DistillSettings {
-        var settings = DistillSettings(
-            cache: world.reader.directory.path,
-            output: world.directory.appendingPathComponent(run).path,
-            student: "tiny"
-        )
+        var settings = world.settings(run)
         settings.steps = 6
-        settings.batchExamples = 4
-        settings.maxLength = 64
-        settings.maxPromptLength = 24
         settings.warmupSteps = 2
-        settings.checkpointEvery = 0
         settings.learningRate = 5e-3
         return settings
-    }
-
-    private func trainer(
-        _ world: TinyWorld,
-        _ settings: DistillSettings,
-        merges: Bool = true
-    ) throws -> Trainer {
-        let tokenizer = try TinyWorld.tokenizer(merges: merges)
-        return try Trainer(
-            settings: settings,
-            model: try TinyWorld.model(tokenizer),
-            tokenizer: tokenizer,
-            cache: world.reader
-        )
     }
 
     private func bytes(_ settings: DistillSettings, _ file: String) throws -> Data {
@@ -55,19 +33,19 @@ struct TrainerTests {
         straight.criterion = criterion
         straight.compute = name.hasSuffix("bf16") ? .bf16 : .f32
         let merges = criterion != "dskd"
-        let whole = try trainer(world, straight, merges: merges).run()
+        let whole = try world.trainer(straight, merges: merges).run()
         #expect(whole == .finished(steps: 6))
 
         var cut = straight
         cut.output = world.directory.appendingPathComponent("cut").path
         var steps = 0
-        let outcome = try trainer(world, cut, merges: merges).run(
+        let outcome = try world.trainer(cut, merges: merges).run(
             shouldStop: { steps == 3 },
             progress: { steps = $0.step }
         )
         #expect(outcome == .stopped(step: 3))
         #expect(DoneRecord.read(URL(fileURLWithPath: cut.output)) == nil)
-        #expect(try trainer(world, cut, merges: merges).run() == .finished(steps: 6))
+        #expect(try world.trainer(cut, merges: merges).run() == .finished(steps: 6))
 
         #expect(
             try bytes(straight, "student/model.safetensors")
@@ -95,7 +73,7 @@ struct TrainerTests {
         cut.accumulate = 2
         cut.checkpointEvery = 2
         struct Killed: Error {}
-        let straight = try trainer(world, cut)
+        let straight = try world.trainer(cut)
         #expect(try straight.run() == .finished(steps: 6))
         let want = try bytes(cut, "student/model.safetensors")
         // The state after a kill: checkpoints up to step 4, and a half-written one.
@@ -107,7 +85,7 @@ struct TrainerTests {
             at: output.appendingPathComponent("checkpoints/.step-000005.tmp"),
             withIntermediateDirectories: true
         )
-        #expect(try trainer(world, cut).run() == .finished(steps: 6))
+        #expect(try world.trainer(cut).run() == .finished(steps: 6))
         #expect(try bytes(cut, "student/model.safetensors") == want)
         #expect(
             TrainingCheckpoint.names(in: output.appendingPathComponent("checkpoints"))
@@ -128,7 +106,7 @@ struct TrainerTests {
         two.accumulate = 2
         var losses: [[String: Double]] = []
         for settings in [one, two] {
-            _ = try trainer(world, settings).run(progress: { losses.append($0.losses) })
+            _ = try world.trainer(settings).run(progress: { losses.append($0.losses) })
         }
         for (name, value) in losses[0] {
             #expect(abs(value - (losses[1][name] ?? .nan)) < 1e-5, "\(name)")
@@ -142,7 +120,7 @@ struct TrainerTests {
         var long = settings(world, "long")
         long.steps = 60
         var losses: [Double] = []
-        _ = try trainer(world, long).run(progress: { losses.append($0.losses["total"] ?? .nan) })
+        _ = try world.trainer(long).run(progress: { losses.append($0.losses["total"] ?? .nan) })
         #expect((losses.last ?? 9) < 0.9 * (losses.first ?? 0))
         let student = URL(fileURLWithPath: long.output).appendingPathComponent("student")
         let tokenizer = try Tokenizer(directory: student)
@@ -159,9 +137,9 @@ struct TrainerTests {
         let world = try TinyWorld()
         defer { world.remove() }
         var first = settings(world, "other")
-        _ = try trainer(world, first).run(shouldStop: { true })
+        _ = try world.trainer(first).run(shouldStop: { true })
         first.learningRate = 1e-4
-        let error = #expect(throws: DistillError.self) { try trainer(world, first).run() }
+        let error = #expect(throws: DistillError.self) { try world.trainer(first).run() }
         #expect(error?.description.contains("learning_rate") == true)
     }
 
@@ -170,7 +148,7 @@ struct TrainerTests {
         let world = try TinyWorld()
         defer { world.remove() }
         let run = settings(world, "tokenizer")
-        _ = try trainer(world, run).run(shouldStop: { true })
+        _ = try world.trainer(run).run(shouldStop: { true })
         // The same weights: only the tokenizer is another.
         let other = try Trainer(
             settings: run,
@@ -187,10 +165,10 @@ struct TrainerTests {
         let world = try TinyWorld()
         defer { world.remove() }
         var run = settings(world, "finished")
-        _ = try trainer(world, run).run()
+        _ = try world.trainer(run).run()
         let before = try bytes(run, "done.json") + bytes(run, "student/model.safetensors")
         run.seed = 99
-        let error = #expect(throws: DistillError.self) { try trainer(world, run).run() }
+        let error = #expect(throws: DistillError.self) { try world.trainer(run).run() }
         #expect(error?.description.contains("seed: 99 here, 1 there") == true)
         #expect(error?.description.contains("another output directory") == true)
         #expect(try before == bytes(run, "done.json") + bytes(run, "student/model.safetensors"))
@@ -206,7 +184,7 @@ struct TrainerTests {
         defer { world.remove() }
         var run = settings(world, "gone")
         run.checkpointEvery = checkpointEvery
-        _ = try trainer(world, run).run()
+        _ = try world.trainer(run).run()
         let want = try bytes(run, "student/model.safetensors")
         let file = URL(fileURLWithPath: run.output).appendingPathComponent(name)
         if name.hasSuffix("safetensors") {
@@ -217,11 +195,11 @@ struct TrainerTests {
             try FileManager.default.removeItem(at: file)
         }
         var steps: [Int] = []
-        let outcome = try trainer(world, run).run(progress: { steps.append($0.step) })
+        let outcome = try world.trainer(run).run(progress: { steps.append($0.step) })
         #expect(outcome == .finished(steps: 6))
         #expect(steps == Array((checkpointEvery + 1)...6))
         #expect(try bytes(run, "student/model.safetensors") == want)
-        #expect(try trainer(world, run).run(progress: { steps.append($0.step) }) == outcome)
+        #expect(try world.trainer(run).run(progress: { steps.append($0.step) }) == outcome)
         #expect(steps.count == 6 - checkpointEvery)
         _ = try Tokenizer(directory: URL(fileURLWithPath: run.output + "/student"))
     }
@@ -231,14 +209,14 @@ struct TrainerTests {
         let world = try TinyWorld()
         defer { world.remove() }
         let run = settings(world, "damaged")
-        _ = try trainer(world, run).run(shouldStop: { true })
+        _ = try world.trainer(run).run(shouldStop: { true })
         let file = URL(fileURLWithPath: run.output).appendingPathComponent(
             "checkpoints/step-000001/optimizer.safetensors"
         )
         var data = try Data(contentsOf: file)
         data[data.count - 1] ^= 1
         try data.write(to: file)
-        let error = #expect(throws: DistillError.self) { try trainer(world, run).run() }
+        let error = #expect(throws: DistillError.self) { try world.trainer(run).run() }
         #expect(error?.description.contains("optimizer.safetensors") == true)
     }
 
@@ -269,13 +247,13 @@ struct TrainerTests {
         let world = try TinyWorld()
         defer { world.remove() }
         var run = settings(world, "same")
-        _ = try trainer(world, run).run()
+        _ = try world.trainer(run).run()
         (run.steps, run.epochs) = (nil, 2)
         run.template = "plain"
         run.checkpointEvery = 7
         var steps = 0
         #expect(
-            try trainer(world, run).run(progress: { _ in steps += 1 }) == .finished(steps: 6)
+            try world.trainer(run).run(progress: { _ in steps += 1 }) == .finished(steps: 6)
         )
         #expect(steps == 0)
     }
@@ -286,7 +264,7 @@ struct TrainerTests {
         defer { world.remove() }
         var run = settings(world, "pairs")
         run.criterion = "dskd"
-        #expect(throws: DistillError.self) { try trainer(world, run, merges: true) }
+        #expect(throws: DistillError.self) { try world.trainer(run, merges: true) }
     }
 
     @Test("the trained student does not depend on the teacher's files: only the cache is read")
@@ -294,9 +272,9 @@ struct TrainerTests {
         let world = try TinyWorld()
         defer { world.remove() }
         let run = settings(world, "again")
-        _ = try trainer(world, run).run()
+        _ = try world.trainer(run).run()
         var steps = 0
-        let again = try trainer(world, run).run(progress: { _ in steps += 1 })
+        let again = try world.trainer(run).run(progress: { _ in steps += 1 })
         #expect(again == .finished(steps: 6) && steps == 0)
     }
 }

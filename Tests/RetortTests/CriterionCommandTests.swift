@@ -132,7 +132,7 @@ struct CriterionCommandTests {
             let settings: [(String, String)] = [
                 ("temprature=1", "did you mean \"temperature\"?"),
                 ("steps=3", "unknown key \"set.steps\""),
-                ("temperature=0", "temperature=0.0 makes no sense"),
+                ("temperature=0", "--set temperature: 0.0 makes no sense"),
                 ("divergence=forward", "did you mean \"forward_kl\"?"),
                 ("kd_rate=much", "kd_rate"), ("temperature", "not of the form key=value"),
             ]

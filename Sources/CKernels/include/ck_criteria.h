@@ -72,9 +72,6 @@ void ck_sorted_row(
     const ck_criterion_settings *settings, uint64_t *scratch, ck_criterion_losses *losses);
 size_t ck_sorted_scratch(size_t p_n, size_t n);
 
-/// out (n) = softmax(scale * x) of x (n).
-void ck_probabilities(const float *x, size_t n, float scale, float *out);
-
 /// out (n): the logarithms of softmax(scale * x), x (x_n), carried over by `map` (x_n): token i's
 /// probability goes to token map[i] < n; where none goes, out is far below every logarithm.
 void ck_mapped_row(

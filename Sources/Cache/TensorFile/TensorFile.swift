@@ -42,6 +42,15 @@ public final class TensorFile: Sendable {
                 guard let fault = array.fault(fileBytes: bytes) else { continue }
                 throw CacheError.foreign(path, "'\(array.name)': \(fault) is not allowed")
             }
+            // One array may lie there under many names.
+            let unpacked = found.values.reduce(0.0) { $0 + Double($1.bytes) }
+            let most = 16 * TensorLayout.freeUnpackedBytes + TensorLayout.mostUnpacking * bytes
+            guard unpacked <= Double(most) else {
+                throw CacheError.foreign(
+                    path,
+                    "all arrays together unpack to more than \(TensorLayout.mostUnpacking) times the file"
+                )
+            }
             (descriptor, listing) = (opened, found)
         } catch {
             close(opened)

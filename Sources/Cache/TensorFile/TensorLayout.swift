@@ -54,8 +54,8 @@ struct TensorLayout: Sendable, Equatable {
     /// Parts of a name: `grad/projectors/t2s/0/weight`.
     static let mostParts = 5
     /// More texts than any vocabulary has.
-    static let mostTexts = 1 << 22
-    /// Bytes of a text of fixed length.
+    static let mostTexts = 1 << 20
+    /// Bytes of one text.
     static let longestText = 4096
     /// Bytes that the walk may hold of one file; less than a jailed process may answer with.
     static let mostHeldBytes = 32 << 20
@@ -104,13 +104,20 @@ struct TensorLayout: Sendable, Equatable {
             elements = product
         }
         guard shape.count <= 2, elementSize <= Self.longestText else { return "the shape or type" }
+        if case .number = element {
+        } else if count > Self.mostTexts || bytes > Self.mostHeldBytes {
+            return "so much text"
+        }
         switch storage {
         case .contiguous(let offset):
             guard element != .texts, offset >= 0, bytes <= fileBytes, offset <= fileBytes - bytes
             else { return "the place" }
         case .held(let values):
             guard values.count <= Self.mostHeldBytes else { return "the length" }
-            if element == .texts { return Self.texts(in: values, count) == nil ? "the texts" : nil }
+            if element == .texts {
+                let isWhole = Self.texts(in: values, count) != nil
+                return isWhole ? nil : "a text of more than \(Self.longestText) bytes, or torn,"
+            }
             guard values.count == bytes else { return "the length" }
         case .chunked(let codec, let chunkRows, let chunkColumns, let places):
             return fault(codec, chunkRows, chunkColumns, places, fileBytes)
@@ -162,7 +169,7 @@ struct TensorLayout: Sendable, Equatable {
         ranges.reserveCapacity(count)
         var source = WireSource(bytes: values[...])
         for _ in 0..<count {
-            guard let text = source.block(most: values.count) else { return nil }
+            guard let text = source.block(most: Self.longestText) else { return nil }
             ranges.append(text.startIndex..<text.endIndex)
         }
         return source.bytes.isEmpty ? ranges : nil

@@ -18,7 +18,7 @@ extension CriterionInput {
         ]
     /// What results and notes lie under, and is not looked at.
     private static let ignored = ["loss", "grad", "info"]
-    private static let projectorNames = ["t2s", "s2t", "query"]
+    private static let projectorNames = CrossModelDualSpace.projectorNames
 
     /// Reads and checks a file.
     ///
@@ -39,8 +39,8 @@ extension CriterionInput {
         }
         signals = try Self.signals(of: teacher, file)
         projectors = try Self.projectors(file)
-        studentVocabulary = try Self.vocabulary("student", student, file)
-        teacherVocabulary = try Self.vocabulary("teacher", teacher, file)
+        studentVocabulary = try Self.vocabulary("student", file)
+        teacherVocabulary = try Self.vocabulary("teacher", file)
     }
 
     // MARK: Names
@@ -82,10 +82,12 @@ extension CriterionInput {
         _ file: CriterionFile
     ) throws -> Side {
         func shape(_ part: String) -> [Int]? { file.file.shape(of: "\(name)/\(part)") }
-        // The first of these says how many there are of each; the others must agree.
+        // The first of these says how many there are of each; the others must agree. Were there none, the
+        // end of the offsets would be all that says it, and nothing could be made of so many rows.
         let count =
             shape("hidden")?.first ?? shape("labels")?.first ?? shape("topk_ids")?.first
             ?? shape("full_logprobs")?.first
+            ?? shape("sample_offsets")?.first.map { max(0, $0 - 1) }
         let columns = [shape("hidden"), shape("head"), shape("embedding")].compactMap { $0 }
             .first { $0.count == 2 }?[1]
         let size = (shape("head") ?? shape("embedding"))?.first
@@ -94,7 +96,7 @@ extension CriterionInput {
         let head = try file.matrix("\(name)/head", [size, columns], table)
         // Tied weights may be one array under two names, which is read once for each.
         let embedding = try file.matrix("\(name)/embedding", [size, columns], table)
-        let limit = size ?? shape("full_logprobs")?.last ?? Int.max
+        let limit = Self.vocabularySize(name, file) ?? Int.max
         let words = "[\(rows)]"
         guard
             let offsets = try file.offsets(
@@ -127,13 +129,13 @@ extension CriterionInput {
     private static func signals(of teacher: Side?, _ file: CriterionFile) throws -> Signals {
         guard let teacher else { return Signals() }
         let (m, size) = (teacher.count, teacher.head?.rows ?? teacher.embedding?.rows)
+        let limit = vocabularySize("teacher", file) ?? Int.max
         var signals = Signals()
         signals.fullLogProbs = try file.logProbabilities(
             "teacher/full_logprobs",
             [m, size],
             "[m, Vt]"
         )
-        let limit = size ?? signals.fullLogProbs?.columns ?? Int.max
         signals.topKLogProbs = try file.logProbabilities(
             "teacher/topk_logprobs",
             [m, nil],
@@ -143,21 +145,25 @@ extension CriterionInput {
         signals.topKIDs = try file.ids("teacher/topk_ids", [m, k], "[m, k]", below: limit)
         try requireTogether(["teacher/topk_ids", "teacher/topk_logprobs"], file)
         if let ids = signals.topKIDs, let k {
-            for row in 0..<m where Set(ids[row * k..<(row + 1) * k]).count != k {
-                throw file.wrong("row \(row) of 'teacher/topk_ids' has an id twice")
-            }
+            let rows = (0..<m).map { ids[$0 * k..<($0 + 1) * k] }
+            try requireDifferent(rows, "teacher/topk_ids", "Give each token once.", file)
         }
         signals.logSumExp = try file.matrix("teacher/logsumexp", [m], "[m]")?.values
         let drawn = ["teacher/sample_offsets", "teacher/sample_ids", "teacher/sample_counts"]
         try requireTogether(drawn, file)
         let ids = try file.ids(drawn[1], [nil], "[draws]", below: limit)
         signals.sampleIDs = ids
-        signals.sampleOffsets = try file.offsets(
-            drawn[0],
-            count: m + 1,
-            "[m + 1]",
-            end: ids?.count
-        )
+        let offsets = try file.offsets(drawn[0], count: nil, "[m + 1]", end: ids?.count)
+        if let offsets, offsets.count - 1 != m {
+            throw file.wrong(
+                "'\(drawn[0])' has \(offsets.count) numbers, not one more than \(m) rows"
+            )
+        }
+        signals.sampleOffsets = offsets
+        if let ids, let offsets {
+            let rows = zip(offsets, offsets.dropFirst()).map { ids[$0..<$1] }
+            try requireDifferent(rows, drawn[1], "Add up the counts of equal tokens.", file)
+        }
         signals.sampleCounts = try file.ids(
             drawn[2],
             [ids?.count],
@@ -168,6 +174,24 @@ extension CriterionInput {
             throw file.wrong("'\(drawn[2])' has 0 at element \(index): a token that was not drawn")
         }
         return signals
+    }
+
+    private static func requireDifferent(
+        _ rows: [ArraySlice<UInt32>],
+        _ name: String,
+        _ remedy: String,
+        _ file: CriterionFile
+    ) throws {
+        for (row, ids) in rows.enumerated() where Set(ids).count != ids.count {
+            throw file.wrong("row \(row) of '\(name)' has an id twice", remedy)
+        }
+    }
+
+    /// Tokens of a side, as its weights say, or what else has one number for each.
+    private static func vocabularySize(_ name: String, _ file: CriterionFile) -> Int? {
+        func shape(_ name: String) -> [Int]? { file.file.shape(of: name) }
+        return (shape("\(name)/head") ?? shape("\(name)/embedding"))?.first
+            ?? shape("\(name)/full_logprobs")?.last ?? shape("vocabulary/\(name)")?.first
     }
 
     private static func requireTogether(_ names: [String], _ file: CriterionFile) throws {
@@ -199,10 +223,8 @@ extension CriterionInput {
 
     private static func vocabulary(
         _ name: String,
-        _ side: Side?,
         _ file: CriterionFile
     ) throws -> Vocabulary? {
-        let size = side?.head?.rows ?? side?.embedding?.rows
         guard file.has("vocabulary/\(name)") else {
             if file.has("vocabulary/\(name)_eos") {
                 throw file.wrong(
@@ -212,12 +234,15 @@ extension CriterionInput {
             return nil
         }
         try file.check("vocabulary/\(name)", [nil], "[tokens]")
-        let texts = try file.file.strings("vocabulary/\(name)").values
-        if let size, texts.count > size {
+        let (count, size) = (
+            file.file.shape(of: "vocabulary/\(name)")?.first ?? 0, vocabularySize(name, file) ?? 0
+        )
+        guard count <= size else {
             throw file.wrong(
-                "'vocabulary/\(name)' has \(texts.count) texts, and '\(name)/head' \(size) rows"
+                "'vocabulary/\(name)' has \(count) texts, and the \(name)'s weights \(size) tokens"
             )
         }
+        let texts = try file.file.strings("vocabulary/\(name)").values
         return Vocabulary(
             texts: texts,
             eos: try file.id("vocabulary/\(name)_eos", below: texts.count)

@@ -76,6 +76,15 @@ public struct CriterionInput: Sendable {
     /// The teacher's tokens.
     public var teacherVocabulary: Vocabulary?
 
+    /// Numbers of its largest array.
+    var largestArray: Int {
+        let sides = [student, teacher].compactMap { $0 }
+        let matrices =
+            sides.flatMap { [$0.hidden, $0.head, $0.embedding] } + [signals.fullLogProbs]
+            + projectors.values.map(\.value)
+        return matrices.compactMap { $0?.count }.max() ?? 0
+    }
+
     /// A value that the criterion cannot do without.
     ///
     /// - Throws: `CacheError.mismatch` naming the file and the array.

@@ -10,8 +10,8 @@ public enum CriterionRun {
     ///   - name: A name of `CriterionRegistry`.
     ///   - compute: The precision of the head products.
     ///   - headMemory: Bytes for one chunk of logits.
-    /// - Throws: `DistillError.unknownName`; `CacheError.mismatch` naming what the input lacks; what the
-    ///   criterion throws.
+    /// - Throws: `DistillError.unknownName` and `.badSetting`; `CacheError.mismatch` naming the input, and what
+    ///   it lacks or what does not fit.
     public static func evaluate(
         _ name: String,
         settings: CriterionSettings,
@@ -19,21 +19,41 @@ public enum CriterionRun {
         compute: ComputeType = .f32,
         headMemory: Int = 64 << 20
     ) throws -> CriterionResult {
+        do {
+            return try result(name, settings, input, compute, headMemory)
+        } catch let error as DistillError {
+            switch error {
+            case .badSetting, .unknownName: throw error
+            default: throw CriterionFile.wrong(input.path, error.description, CriterionFile.layout)
+            }
+        }
+    }
+
+    private static func result(
+        _ name: String,
+        _ settings: CriterionSettings,
+        _ input: CriterionInput,
+        _ compute: ComputeType,
+        _ headMemory: Int
+    ) throws -> CriterionResult {
         let type = try CriterionRegistry.type(name)
         func need<T>(_ value: T?, _ array: String) throws -> T {
             try input.require(value, array, for: name)
         }
-        let (hidden, needs) = (try need(input.student.hidden, "student/hidden"), type.needs)
-        let embeds = needs.contains(.embedding)
-        let readsInputs = embeds || needs.contains(.texts)
+        let hidden = try need(input.student.hidden, "student/hidden")
         // The same that a run would read of a cache.
-        let isExact = needs.contains(.distribution) && settings.teacherSignal == .exact
-        let readsHidden = needs.contains(.hiddenStates) || isExact
+        let needs = type.needs.with(settings.teacherSignal)
+        let embeds = needs.contains(.embedding)
+        let readsInputs = type.needs.readsInputs
         let teacher = needs.isEmpty ? nil : try need(input.teacher, "teacher/offsets")
         let teacherHidden =
-            readsHidden ? try need(teacher?.hidden, "teacher/hidden") : nil
-        let teacherHead =
-            needs.contains(.head) || isExact ? try need(teacher?.head, "teacher/head") : nil
+            needs.contains(.hiddenStates) ? try need(teacher?.hidden, "teacher/hidden") : nil
+        let teacherHead = needs.contains(.head) ? try need(teacher?.head, "teacher/head") : nil
+        // Checks as well that the file has as many rows as its offsets say.
+        let known =
+            needs.contains(.distribution)
+            ? try teacherRows(input, settings, for: name) : TeacherRows.exact
+        try requirePairsFit(input, needs)
         try requireFinalStates(settings, name, input.path)
         let criterion = try type.init(
             CriterionContext(
@@ -43,7 +63,9 @@ public enum CriterionRun {
                     teacher: teacherHidden?.columns ?? 1
                 ),
                 seed: 1,
-                texts: needs.contains(.texts) ? try texts(input, for: name) : nil
+                texts: needs.contains(.texts) ? try texts(input, for: name) : nil,
+                // A map between the spaces is no larger than a head, but in the smallest of files.
+                mostNumbers: max(input.largestArray, 1 << 24)
             )
         )
         let weight = try need(input.student.head, "student/head")
@@ -63,7 +85,7 @@ public enum CriterionRun {
                 all: embeds ? try need(teacher?.embedding, "teacher/embedding") : nothing
             )
         )
-        criterion.prepare(models)
+        try criterion.prepare(models)
         try assign(input, to: criterion, name)
         let batch = CriterionBatch(
             student: try rows(input.student, "student", hidden, readsInputs, true, need),
@@ -83,8 +105,7 @@ public enum CriterionRun {
                     labels: [],
                     offsets: input.student.offsets.map { _ in 0 }
                 ),
-            teacherRows: needs.contains(.distribution)
-                ? try teacherRows(input, settings.teacherSignal, for: name) : .exact
+            teacherRows: known
         )
         let engine = HeadLoss(memoryLimit: headMemory)
         let dHidden = Matrix(uninitialized: hidden.rows, hidden.columns)
@@ -96,8 +117,29 @@ public enum CriterionRun {
             engine: engine,
             gradients: StateGradients(hidden: dHidden)
         )
-        return result(sums, dHidden, [("student/head", head)] + parts(of: criterion))
+        return gathered(sums, dHidden, [("student/head", head)] + parts(of: criterion))
     }
+
+    /// A table of an example's positions by the other side's is held whole.
+    private static func requirePairsFit(_ input: CriterionInput, _ needs: CriterionNeeds) throws {
+        guard needs.readsInputs, let teacher = input.teacher else { return }
+        let ends = zip(input.student.offsets, teacher.offsets)
+        for (example, (start, end)) in zip(ends, ends.dropFirst()).enumerated() {
+            let (cells, overflow) = (end.0 - start.0).multipliedReportingOverflow(
+                by: end.1 - start.1
+            )
+            guard overflow || cells > mostPairs else { continue }
+            throw CriterionFile.wrong(
+                input.path,
+                "example \(example) has \(end.0 - start.0) positions of the student and "
+                    + "\(end.1 - start.1) of the teacher, whose table is beyond \(mostPairs) cells",
+                "Give shorter examples."
+            )
+        }
+    }
+
+    /// 16,384 positions of each side.
+    private static let mostPairs = 1 << 28
 
     /// A file holds the final states alone.
     private static func requireFinalStates(
@@ -135,17 +177,18 @@ public enum CriterionRun {
             teacher: try texts(
                 input.teacherVocabulary,
                 "teacher",
-                input.teacher?.head?.rows ?? input.signals.fullLogProbs?.columns
+                input.teacher?.head?.rows ?? input.teacher?.embedding?.rows
+                    ?? input.signals.fullLogProbs?.columns
             )
         )
     }
 
     private static func teacherRows(
         _ input: CriterionInput,
-        _ signal: TeacherSignal,
+        _ settings: CriterionSettings,
         for name: String
     ) throws -> TeacherRows {
-        let signals = input.signals
+        let (signals, signal) = (input.signals, settings.teacherSignal)
         func need<T>(_ value: T?, _ array: String) throws -> T {
             try input.require(value, array, for: "\(name) with teacher_signal=\(signal.rawValue)")
         }
@@ -153,12 +196,21 @@ public enum CriterionRun {
         case .exact:
             return .exact
         case .full:
-            return .full(finite(try need(signals.fullLogProbs, "teacher/full_logprobs")))
+            let logProbs = try need(signals.fullLogProbs, "teacher/full_logprobs")
+            let isInfinite = [.reverseKL, .adaptiveKL].contains(settings.divergence)
+            if isInfinite, logProbs.values.contains(-.infinity) {
+                throw CriterionFile.wrong(
+                    input.path,
+                    "'teacher/full_logprobs' has -inf, where \(settings.divergence.rawValue) is infinite",
+                    "Use another divergence, or log-probabilities that are finite."
+                )
+            }
+            return .full(finite(logProbs, settings))
         case .topK:
             let logProbs = try need(signals.topKLogProbs, "teacher/topk_logprobs")
             return .topK(
                 ids: try need(signals.topKIDs, "teacher/topk_ids"),
-                logProbs: finite(logProbs).values,
+                logProbs: finite(logProbs, settings).values,
                 k: logProbs.columns
             )
         case .sampled:
@@ -181,8 +233,10 @@ public enum CriterionRun {
     }
 
     /// A probability of 0 becomes one that float32 takes for 0, so that 0 times its logarithm is 0.
-    private static func finite(_ logProbs: Matrix) -> Matrix {
-        let values = logProbs.values.map { max($0, -1e4) }
+    private static func finite(_ logProbs: Matrix, _ settings: CriterionSettings) -> Matrix {
+        // What is left of it after tempering.
+        let least = -1e4 * max(1, settings.temperature)
+        let values = logProbs.values.map { max($0, least) }
         return Matrix(values, rows: logProbs.rows, columns: logProbs.columns)
     }
 
@@ -201,7 +255,7 @@ public enum CriterionRun {
         to criterion: any Criterion,
         _ name: String
     ) throws {
-        let isComputed = criterion is DualSpaceV2 || criterion is DualSpaceV2Eta
+        let isComputed = type(of: criterion).preparesProjectors
         for (array, parameter) in parts(of: criterion) {
             let key = String(array.dropFirst("projectors/".count))
             if isComputed, input.projectors[key] == nil { continue }
@@ -234,7 +288,7 @@ public enum CriterionRun {
         )
     }
 
-    private static func result(
+    private static func gathered(
         _ sums: CriterionSums,
         _ dHidden: Matrix,
         _ parameters: [(String, Parameter)]

@@ -80,13 +80,20 @@ struct CriterionCommand: ParsableCommand {
         func run() throws {
             let settings = try settings()
             try OutputFile.check(output, replace: replace, source: input)
-            let result = try CriterionRun.evaluate(
-                name,
-                settings: try settings.criterionSettings(for: CriterionRegistry.type(name)),
-                on: try CriterionInput(URL(fileURLWithPath: input)),
-                compute: settings.compute,
-                headMemory: settings.headMemoryMiB << 20
-            )
+            let url = URL(fileURLWithPath: input)
+            // Nothing is lost by a stop before there is a result.
+            let result = try Signals.stoppingAtOnce {
+                try Self.namingSettings {
+                    try settings.validate()
+                    return try CriterionRun.evaluate(
+                        name,
+                        settings: settings.criterionSettings(for: CriterionRegistry.type(name)),
+                        on: CriterionInput(url),
+                        compute: settings.compute,
+                        headMemory: settings.headMemoryMiB << 20
+                    )
+                }
+            }
             try result.write(to: URL(fileURLWithPath: output))
             let width = result.losses.keys.map(\.count).max() ?? 0
             for (name, value) in result.losses.sorted(by: { $0.key < $1.key }) {
@@ -104,40 +111,27 @@ struct CriterionCommand: ParsableCommand {
 
         private func settings() throws -> DistillSettings {
             let given = try ConfigurationFile(overrides: overrides).root
-            // What a distillation needs besides stands for nothing here.
-            let unused = ConfigurationFile.Value.mapping([], place: "")
-                .defaulting("cache", to: "none").defaulting("output", to: "none")
-                .defaulting("criterion", to: name)
-                .merging(
-                    .mapping(
-                        [
-                            (
-                                "student",
-                                .mapping(
-                                    [("from", .scalar("none", isQuoted: true, place: ""))],
-                                    place: ""
-                                )
-                            )
-                        ],
-                        place: ""
-                    )
-                )
             // Unknown keys first, of those that can be set here.
             _ = try given.decode(NoSettings.self, keys: Self.keys, section: "set")
-            let settings = try unused.merging(given).decode(
-                DistillSettings.self,
-                keys: DistillSettings.CodingKeys.allCases.map(\.rawValue),
+            // What a distillation needs besides stands for nothing here.
+            return try DistillStage.decode(
+                given.defaulting("cache", to: "none").defaulting("output", to: "none")
+                    .defaulting("criterion", to: name),
+                student: "none",
                 section: "set"
             )
+        }
+
+        /// A setting that makes no sense was given on the command line.
+        private static func namingSettings<Result>(_ body: () throws -> Result) throws -> Result {
             do {
-                try settings.validate()
+                return try body()
             } catch DistillError.badSetting(let key, let value, let remedy) {
                 throw Failure(
-                    "--set \(key)=\(value) makes no sense; \(remedy)",
+                    "--set \(key): \(value) makes no sense; \(remedy)",
                     code: Failure.Code.usage
                 )
             }
-            return settings
         }
 
         /// Takes any keys.

@@ -32,7 +32,7 @@ struct DistillCommand: ParsableCommand {
         help: ArgumentHelp(
             "Write what dskd_cma's attention matches, with the tokens of both sides, to a JSONL file.",
             discussion:
-                "Of the held-out examples, once the run is finished; one that is goes not on.",
+                "Of the held-out examples, once the run is finished; a finished run is not trained again.",
             valueName: "file"
         )
     )
@@ -48,6 +48,9 @@ struct DistillCommand: ParsableCommand {
         guard alignmentExamples > 0 else {
             throw ValidationError("--alignment-examples: give 1 or more")
         }
+        guard alignment != nil || !replace else {
+            throw ValidationError("--replace belongs to --dump-alignment")
+        }
     }
 
     func run() throws {
@@ -56,13 +59,13 @@ struct DistillCommand: ParsableCommand {
             student: nil,
             section: "distill"
         )
+        if let alignment {
+            try DistillStage.checkAlignment(settings, to: alignment, replace: replace)
+        }
         if options.isDryRun {
             try settings.validate()
             Console.print(try DistillStage.plan(settings))
             return
-        }
-        if let alignment {
-            try DistillStage.checkAlignment(settings, to: alignment, replace: replace)
         }
         try DistillStage.run(settings, title: "distill")
         if let alignment {

@@ -8,6 +8,15 @@ enum Signals {
     private static let stopRequests = Atomic<Int>(0)
     nonisolated(unsafe) private static var sources: [any DispatchSourceSignal] = []
 
+    private static let endsAtOnce = Atomic(false)
+
+    /// Runs what has nothing to lose: the first Ctrl-C ends it.
+    static func stoppingAtOnce<Result>(_ body: () throws -> Result) rethrows -> Result {
+        endsAtOnce.store(true, ordering: .relaxed)
+        defer { endsAtOnce.store(false, ordering: .relaxed) }
+        return try body()
+    }
+
     /// Whether a stop was asked for.
     ///
     /// Long loops look at it.
@@ -24,7 +33,7 @@ enum Signals {
             let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
             source.setEventHandler {
                 let count = stopRequests.add(1, ordering: .relaxed).newValue
-                if count > 1 { _exit(128 + number) }
+                if count > 1 || endsAtOnce.load(ordering: .relaxed) { _exit(128 + number) }
                 Console.say("\nstopping at the next safe point; once more stops at once")
             }
             source.resume()

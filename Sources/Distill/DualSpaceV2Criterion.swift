@@ -11,33 +11,66 @@ struct TeacherAgreement: Sendable {
     var agrees: [Bool] = []
 }
 
-/// What `dskd_v2` and `dskd_v2_eta` share: given which positions pair and which tokens are the same.
+/// Which positions, and which tokens, of the two models are the same.
+protocol TokenPairing {
+    /// The criterion's name in settings files, one line for lists, and what is read.
+    static var name: String { get }
+    /// See `name`.
+    static var summary: String { get }
+    /// See `name`.
+    static var needs: CriterionNeeds { get }
+    /// Whether losses are divided by the pairs instead of the student's positions.
+    static var dividesByPairs: Bool { get }
+
+    init(_ context: CriterionContext)
+
+    /// - Throws: `DistillError.unfit` where that cannot be known.
+    mutating func sharedTokens(_ models: CriterionModels) throws -> SharedTokens
+
+    /// Rows of the two sides, pair by pair.
+    func pairs(_ batch: CriterionBatch) throws -> (student: [Int], teacher: [Int])
+}
+
+/// Dual-space distillation with projectors computed from the heads; the projected teacher learns the
+/// teacher's own predictions instead of the labels.
 ///
 /// Source: arXiv 2504.11426.
-final class DualSpaceV2Losses {
+final class DualSpaceV2Criterion<Pairing: TokenPairing>: Criterion {
+    static var name: String { Pairing.name }
+    static var summary: String { Pairing.summary }
+    static var needs: CriterionNeeds { Pairing.needs }
+    static var projectorNames: [String] { ["t2s"] }
+    static var preparesProjectors: Bool { true }
     /// D -> d, without bias; the other way is computed from the heads, not learnt.
     let toStudent: Projector
-    let settings: CriterionSettings
-    var weights: DualSpaceWeights
-    /// Whether losses are divided by the pairs instead of the student's positions.
-    let dividesByPairs: Bool
+    var projectors: [Projector] { [toStudent] }
+    private let settings: CriterionSettings
+    private let weights: DualSpaceWeights
+    private var pairing: Pairing
     /// pinv(W_t) transposed, (shared, D).
     private var inverse: Matrix?
     /// P_s2t [D, d], and the version of W_s that it was computed from.
     private var toTeacher: (matrix: Matrix, version: Int)?
 
-    init(_ context: CriterionContext, dividesByPairs: Bool) throws {
+    /// Draws `t2s`, whose values `prepare` replaces.
+    init(_ context: CriterionContext) throws {
         settings = context.settings
-        try settings.requireWhole(dividesByPairs ? "dskd_v2_eta" : "dskd_v2")
+        try settings.requireWhole(Self.name)
         try settings.requireSignal(for: settings.divergence)
         weights = DualSpaceWeights(settings)
-        self.dividesByPairs = dividesByPairs
+        pairing = Pairing(context)
         if let text = settings.projectors["t2s"], text != "t-s" {
             throw DistillError.badSetting(
                 key: "projectors.t2s",
                 value: "\"\(text)\"",
                 remedy: "dskd_v2 starts from a least-squares solution: t-s alone"
             )
+        }
+        // A solver's matrices.
+        for (side, width) in [
+            ("student", context.sizes.student), ("teacher", context.sizes.teacher),
+        ] {
+            try context.requireRoom("the \(side)'s width", width, width)
         }
         toStudent = try context.projector(
             "t2s",
@@ -47,15 +80,29 @@ final class DualSpaceV2Losses {
         )
     }
 
-    /// The least-squares solution of W_s P = W_t on the shared tokens.
-    func prepare(_ models: CriterionModels, _ shared: SharedTokens) {
-        let rows = headRows(shared)
-        guard let solver = LeastSquares(models.studentHead.weight.gathered(rows.student)) else {
-            return
+    /// The first value of `t2s`: the least-squares solution of W_s P = W_t on the shared tokens.
+    func prepare(_ models: CriterionModels) throws {
+        let rows = headRows(try pairing.sharedTokens(models))
+        guard !rows.student.isEmpty else {
+            throw DistillError.unfit(
+                "\(Self.name): the two vocabularies share no token; another criterion must do"
+            )
         }
+        let solver = try solver(models.studentHead, rows.student, "student")
         toStudent.weight?.value.assign(
             solver.solve(models.teacherHead.weight.gathered(rows.teacher))
         )
+    }
+
+    private func solver(
+        _ head: HeadProduct,
+        _ rows: [Int],
+        _ side: String
+    ) throws -> LeastSquares {
+        guard let solver = LeastSquares(head.weight.gathered(rows)) else {
+            throw DistillError.unfit("\(Self.name): the \(side)'s head is not finite")
+        }
+        return solver
     }
 
     /// The rows of the two heads that are compared, pair by pair.
@@ -65,47 +112,45 @@ final class DualSpaceV2Losses {
     }
 
     /// P_s2t [D, d] = pinv(W_t) W_s on the shared tokens, computed anew when W_s has changed.
-    func studentToTeacher(_ models: CriterionModels, _ shared: SharedTokens) -> Matrix {
+    private func studentToTeacher(
+        _ models: CriterionModels,
+        _ shared: SharedTokens
+    ) throws -> Matrix {
         let head = models.studentHead
         if let toTeacher, toTeacher.version == head.version { return toTeacher.matrix }
         let result = Matrix(zeros: models.teacherHead.width, head.width)
         let shared = headRows(shared)
         let inverse =
-            self.inverse
-            ?? LeastSquares(models.teacherHead.weight.gathered(shared.teacher))?
-            .transposedPseudoInverse()
+            try self.inverse
+            ?? solver(models.teacherHead, shared.teacher, "teacher").transposedPseudoInverse()
         self.inverse = inverse
-        if let inverse {
-            // In blocks of rows: a copy of the shared part of W_s would be as large as W_s.
-            for start in stride(from: 0, to: inverse.rows, by: 4_096) {
-                let rows = start..<min(start + 4_096, inverse.rows)
-                multiply(
-                    inverse.slice(rows: rows),
-                    transposeA: true,
-                    head.weight.gathered(Array(shared.student[rows])),
-                    into: result,
-                    beta: 1
-                )
-            }
+        // In blocks of rows: a copy of the shared part of W_s would be as large as W_s.
+        for start in stride(from: 0, to: inverse.rows, by: 4_096) {
+            let rows = start..<min(start + 4_096, inverse.rows)
+            multiply(
+                inverse.slice(rows: rows),
+                transposeA: true,
+                head.weight.gathered(Array(shared.student[rows])),
+                into: result,
+                beta: 1
+            )
         }
         toTeacher = (result, head.version)
         return result
     }
 
-    /// Counts a step; where it has several micro-batches, what the losses are divided by must be known
-    /// before the first.
-    ///
-    /// - Parameter pairs: Those of each micro-batch.
+    /// Positions; with several micro-batches also where the teacher and its projection agree: what losses
+    /// are divided by must be known before the first.
     func statistics(
         of batches: [CriterionBatch],
-        pairs: [(student: [Int], teacher: [Int])],
         models: CriterionModels,
-        shared: SharedTokens,
         engine: HeadLoss
-    ) -> StepStatistics {
+    ) throws -> StepStatistics {
         var step = StepStatistics(studentPositions: batches.reduce(0) { $0 + $1.student.count })
         guard batches.count > 1 else { return step }
-        step.agreements = zip(batches, pairs).map { batch, pairs in
+        let shared = try pairing.sharedTokens(models)
+        step.agreements = try batches.map { batch in
+            let pairs = try pairing.pairs(batch)
             let target = TeacherTarget(batch, models, settings)
             let largest = target.largest(pairs.teacher, engine: engine)
             return agreement(batch, pairs, largest, shared, models, engine)
@@ -139,17 +184,16 @@ final class DualSpaceV2Losses {
     func evaluate(
         _ batch: CriterionBatch,
         at index: Int,
-        pairs: (student: [Int], teacher: [Int]),
         models: CriterionModels,
-        shared: SharedTokens,
         step: StepStatistics,
         engine: HeadLoss,
         gradients: StateGradients?
     ) throws -> CriterionSums {
-        let toTeacher = studentToTeacher(models, shared)
+        let shared = try pairing.sharedTokens(models)
+        let toTeacher = try studentToTeacher(models, shared)
         // The teacher's space first: its logits say which pairs there are.
         let known = step.agreements.isEmpty ? nil : step.agreements[index]
-        let selection = known.map { ($0.student, $0.teacher) } ?? pairs
+        let selection = try known.map { ($0.student, $0.teacher) } ?? pairing.pairs(batch)
         let states = batch.student.hidden.gathered(selection.0)
         let g = Matrix(uninitialized: states.rows, toTeacher.rows)
         multiply(states, toTeacher, transposeB: true, into: g)
@@ -162,11 +206,11 @@ final class DualSpaceV2Losses {
         var largest: [UInt32] = []
         var gate = HeadLoss.Target.Gate.all
         if known == nil {
-            if case .product = source {
-                gate = .whereLikely(shared.toStudent.map { $0 != nil })
-            } else {
+            if case .sparse = source {
                 largest = target.largest(selection.1, engine: engine)
                 gate = .rows(largest.map { shared.toStudent[Int($0)] != nil })
+            } else {
+                gate = .whereLikely(shared.toStudent.map { $0 != nil })
             }
         }
         let inTeacher = engine.compare(
@@ -186,8 +230,7 @@ final class DualSpaceV2Losses {
         let counts = Counts(
             step.agreements.isEmpty ? [mine] : step.agreements,
             positions: step.studentPositions,
-            settings: settings,
-            dividesByPairs: dividesByPairs
+            settings: settings
         )
 
         let z = toStudent.apply(batch.teacher.hidden.gathered(mine.teacher))
@@ -268,14 +311,14 @@ final class DualSpaceV2Losses {
         init(
             _ agreements: [TeacherAgreement],
             positions: Int,
-            settings: CriterionSettings,
-            dividesByPairs: Bool
+            settings: CriterionSettings
         ) {
             let pairs = agreements.reduce(0) { $0 + $1.labels.count }
             let agreeing = agreements.reduce(0) { $0 + $1.agrees.count { $0 } }
-            let all = Double(dividesByPairs ? pairs : positions)
+            let all = Double(Pairing.dividesByPairs ? pairs : positions)
             overPairs = all > 0 ? 1 / all : 0
-            keepsAll = Double(agreeing) * overPairs > Double(settings.agreement)
+            // In float32, as the setting is: nine of ten are not above 0.9.
+            keepsAll = all > 0 && Float(agreeing) / Float(all) > settings.agreement
             overKept = keepsAll ? overPairs : 1 / max(Double(agreeing), 1e-3)
         }
     }
