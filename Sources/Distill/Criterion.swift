@@ -233,15 +233,14 @@ public struct CriterionContext: Sendable {
 
     /// Refuses a map that there is no room for, before it is made.
     ///
-    /// - Parameter name: Of the setting that it follows from.
-    /// - Throws: `DistillError.badSetting`.
+    /// - Parameter name: Of what it is for.
+    /// - Throws: `DistillError.unfit`.
     func requireRoom(_ name: String, _ inputs: Int, _ outputs: Int) throws {
         let (count, overflow) = inputs.multipliedReportingOverflow(by: outputs)
-        try require(
-            !overflow && count <= mostNumbers,
-            name,
-            "a map of \(inputs) x \(outputs) numbers",
-            "at most \(mostNumbers) have room"
+        guard overflow || count > mostNumbers else { return }
+        throw DistillError.unfit(
+            "\(name): a map of \(inputs) x \(outputs) numbers is too large; "
+                + "at most \(mostNumbers) have room"
         )
     }
 }

@@ -70,7 +70,7 @@ final class DualSpaceV2Criterion<Pairing: TokenPairing>: Criterion {
         for (side, width) in [
             ("student", context.sizes.student), ("teacher", context.sizes.teacher),
         ] {
-            try context.requireRoom("the \(side)'s width", width, width)
+            try context.requireRoom("the \(side)'s least squares", width, width)
         }
         toStudent = try context.projector(
             "t2s",

@@ -150,7 +150,7 @@ struct TeacherSignalTests {
         settings.projectors = ["t2s": "t-1000000-1000000-s"]
         let error = #expect(throws: DistillError.self) { try trainer(world, settings) }
         #expect(
-            "\(try #require(error))".contains("distill.projectors.t2s: a map of 1000000 x 1000000")
+            "\(try #require(error))".contains("projectors.t2s: a map of 1000000 x 1000000 numbers")
         )
     }
 
