@@ -53,12 +53,12 @@ extension CacheReader {
     ///
     /// - Throws: `DistillError.noExamples` where there are none.
     @discardableResult
-    func requireExamples(split: String) throws -> Int {
+    public func requireExamples(split: String) throws -> Int {
         let count = recordCount(split: split)
         guard count > 0 else {
             throw DistillError.noExamples(
                 split: split,
-                remedy: "the cache has \(manifest.splits.keys.sorted())"
+                remedy: "the cache \(directory.path) has \(manifest.splits.keys.sorted())"
             )
         }
         return count

@@ -18,17 +18,10 @@ extension DistillStage {
             )
         }
         try OutputFile.check(path, replace: replace)
-        let reader = try CacheReader(
+        try CacheReader(
             directory: URL(fileURLWithPath: settings.cache),
             unfinished: settings.unfinishedCache
-        )
-        guard reader.recordCount(split: settings.heldOutSplit) > 0 else {
-            throw Failure(
-                "--dump-alignment: \(settings.cache) has no examples of held_out_split "
-                    + "\"\(settings.heldOutSplit)\"; it has \(reader.manifest.splits.keys.sorted())",
-                code: Failure.Code.badData
-            )
-        }
+        ).requireExamples(split: settings.heldOutSplit)
     }
 
     /// Writes what the attention of a finished run matches, an example a line.

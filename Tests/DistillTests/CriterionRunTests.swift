@@ -1,6 +1,7 @@
 import Cache
 import Foundation
 import Tensors
+import TestSupport
 import Testing
 
 @testable import Distill
@@ -60,15 +61,6 @@ struct CriterionRunTests {
         input.studentVocabulary = .init(texts: found.student, eos: known.student.endOfSequence)
         input.teacherVocabulary = .init(texts: found.teacher, eos: known.teacher.endOfSequence)
         return input
-    }
-
-    private func withFolder(_ body: (URL) throws -> Void) throws {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
-            "retort-criterion-\(UUID().uuidString)"
-        )
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        try body(folder)
     }
 
     @Test(

@@ -129,13 +129,9 @@ struct PipelineTests {
     @Test("killed in extraction and in training, it ends with the same files as a run left alone")
     func kill() throws {
         try withFolder { folder in
-            let whole = folder.appendingPathComponent("whole")
-            let killed = folder.appendingPathComponent("killed")
+            let whole = try makeFolder("whole", in: folder)
+            let killed = try makeFolder("killed", in: folder)
             for place in [whole, killed] {
-                try FileManager.default.createDirectory(
-                    at: place,
-                    withIntermediateDirectories: true
-                )
                 try writePipeline(in: place, examples: 600, steps: 12, student: freshStudent)
             }
             #expect(try RetortProcess.run(run, in: whole).code == 0)

@@ -71,3 +71,10 @@ struct RetortProcess {
         try RetortProcess(arguments, in: folder, environment: environment).wait()
     }
 }
+
+/// A new folder of that name inside another.
+func makeFolder(_ name: String, in folder: URL) throws -> URL {
+    let url = folder.appendingPathComponent(name)
+    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    return url
+}

@@ -64,15 +64,9 @@ struct SimulationCommandTests {
     @Test("Ctrl-C exits 75, and the next run ends with the same numbers")
     func interrupt() throws {
         try withFolder { folder in
-            let whole = folder.appendingPathComponent("whole")
-            let stopped = folder.appendingPathComponent("stopped")
-            for place in [whole, stopped] {
-                try FileManager.default.createDirectory(
-                    at: place,
-                    withIntermediateDirectories: true
-                )
-                try write(in: place, steps: 4000)
-            }
+            let whole = try makeFolder("whole", in: folder)
+            let stopped = try makeFolder("stopped", in: folder)
+            for place in [whole, stopped] { try write(in: place, steps: 4000) }
             #expect(try RetortProcess.run(run, in: whole).code == 0)
             let process = try RetortProcess(run, in: stopped)
             let result = stopped.appendingPathComponent("out/js/result.json").path

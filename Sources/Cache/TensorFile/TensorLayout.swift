@@ -78,6 +78,7 @@ struct TensorLayout: Sendable, Equatable {
         }
     }
     var bytes: Int { count * elementSize }
+    private var isText: Bool { if case .number = element { false } else { true } }
 
     /// Letters, digits, `_`, `-` and `.`, the last not in front.
     static func isPlain(_ name: ArraySlice<UInt8>) -> Bool {
@@ -104,8 +105,7 @@ struct TensorLayout: Sendable, Equatable {
             elements = product
         }
         guard shape.count <= 2, elementSize <= Self.longestText else { return "the shape or type" }
-        if case .number = element {
-        } else if count > Self.mostTexts || bytes > Self.mostHeldBytes {
+        guard !isText || count <= Self.mostTexts && bytes <= Self.mostHeldBytes else {
             return "so much text"
         }
         switch storage {

@@ -20,7 +20,7 @@ public enum CriterionRun {
         headMemory: Int = 64 << 20
     ) throws -> CriterionResult {
         do {
-            return try result(name, settings, input, compute, headMemory)
+            return try evaluated(name, settings, input, compute, headMemory)
         } catch let error as DistillError {
             switch error {
             case .badSetting, .unknownName: throw error
@@ -29,7 +29,7 @@ public enum CriterionRun {
         }
     }
 
-    private static func result(
+    private static func evaluated(
         _ name: String,
         _ settings: CriterionSettings,
         _ input: CriterionInput,
@@ -117,7 +117,7 @@ public enum CriterionRun {
             engine: engine,
             gradients: StateGradients(hidden: dHidden)
         )
-        return gathered(sums, dHidden, [("student/head", head)] + parts(of: criterion))
+        return result(sums, dHidden, [("student/head", head)] + parts(of: criterion))
     }
 
     /// A table of an example's positions by the other side's is held whole.
@@ -288,7 +288,7 @@ public enum CriterionRun {
         )
     }
 
-    private static func gathered(
+    private static func result(
         _ sums: CriterionSums,
         _ dHidden: Matrix,
         _ parameters: [(String, Parameter)]

@@ -64,12 +64,7 @@ extension CacheCommand {
 
         func run() throws {
             let reader = try CacheReader(directory: URL(fileURLWithPath: cache))
-            guard reader.recordCount(split: split) > 0 else {
-                throw DistillError.noExamples(
-                    split: split,
-                    remedy: "the cache \(cache) has \(reader.manifest.splits.keys.sorted())"
-                )
-            }
+            try reader.requireExamples(split: split)
             let run = try teacher.map {
                 try FidelityTeacher($0, adapter: adapter, of: reader, cache: cache)
             }
