@@ -19,6 +19,11 @@ if CommandLine.arguments.dropFirst().first == "criteria" {
     exit(0)
 }
 
+if CommandLine.arguments.dropFirst().first == "train" {
+    try serveTraining(Array(CommandLine.arguments.dropFirst(2)))
+    exit(0)
+}
+
 /// The best of a few runs, in seconds.
 func seconds(_ runs: Int = 5, _ body: () -> Void) -> Double {
     body()

@@ -11,6 +11,21 @@ public struct CachedTeacher {
     /// D.
     public let hiddenSize: Int
 
+    private init(head: HeadProduct, embedding: EmbeddingRows, hiddenSize: Int) {
+        self.head = head
+        self.embedding = embedding
+        self.hiddenSize = hiddenSize
+    }
+
+    /// A teacher of which nothing is known but D.
+    init(nothingOf hiddenSize: Int) {
+        self.init(
+            head: HeadProduct(frozen: Matrix(zeros: 0, hiddenSize), softCap: nil, compute: .f32),
+            embedding: EmbeddingRows(ids: [], rows: Matrix(zeros: 0, hiddenSize)),
+            hiddenSize: hiddenSize
+        )
+    }
+
     /// Reads what is needed; the rest is empty.
     public init(
         _ reader: CacheReader,
@@ -19,14 +34,8 @@ public struct CachedTeacher {
         needsEmbedding: Bool = true
     ) throws {
         let teacher = reader.manifest.description.teacher
-        hiddenSize = teacher.hiddenSize
         guard needsHead else {
-            head = HeadProduct(
-                frozen: Matrix(zeros: 0, hiddenSize),
-                softCap: nil,
-                compute: .f32
-            )
-            embedding = EmbeddingRows(ids: [], rows: Matrix(zeros: 0, hiddenSize))
+            self = CachedTeacher(nothingOf: teacher.hiddenSize)
             return
         }
         let (values, rows, columns) = try reader.teacherHead()
@@ -35,15 +44,16 @@ public struct CachedTeacher {
         if scale != 1 {
             for i in 0..<weight.count { weight.base[i] *= scale }
         }
-        head = HeadProduct(frozen: weight, softCap: teacher.logitSoftCap, compute: compute)
-        guard needsEmbedding else {
-            embedding = EmbeddingRows(ids: [], rows: Matrix(zeros: 0, columns))
-            return
+        var occurring = EmbeddingRows(ids: [], rows: Matrix(zeros: 0, columns))
+        if needsEmbedding {
+            let (ids, numbers) = try reader.teacherEmbedding()
+            let rows = Matrix(numbers, rows: ids.count, columns: columns)
+            occurring = EmbeddingRows(ids: ids, rows: rows)
         }
-        let (ids, numbers) = try reader.teacherEmbedding()
-        embedding = EmbeddingRows(
-            ids: ids,
-            rows: Matrix(numbers, rows: ids.count, columns: columns)
+        self = CachedTeacher(
+            head: HeadProduct(frozen: weight, softCap: teacher.logitSoftCap, compute: compute),
+            embedding: occurring,
+            hiddenSize: teacher.hiddenSize
         )
     }
 }
