@@ -73,7 +73,7 @@ func serveTraining(_ arguments: [String]) throws {
         print("usage: benchmarks train '{\"shape\": \"gpt2-124m\", ...}', see train.py")
         exit(64)
     }
-    ck_set_kept_memory(256 << 20)
+    ck_set_kept_memory(Trainer.keptMemory)
     let mib = 1 / 1_048_576.0
     let model = try TransformerModel.random(configuration, seed: request.seed ?? 1)
     var settings = DistillSettings(cache: "-", output: "-", student: "-")

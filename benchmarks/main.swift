@@ -86,6 +86,7 @@ let model = try TransformerModel.random(
     seed: 1
 )
 for parameter in model.parameters { parameter.prepareGradient() }
+model.prepareTraining(.f32)
 let batch = VarlenBatch(
     (0..<16).map { sequence in (0..<93).map { UInt32((sequence * 31 + $0 * 17) % 8_192) } }
 )

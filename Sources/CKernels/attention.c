@@ -103,6 +103,15 @@ CK_INLINE void add_transposed(
     }
 }
 
+/// Dropout of probabilities, or of the gradients by them, at places that start with `first`.
+CK_INLINE void drop(float *p, size_t count, size_t first, uint64_t key, float rate) {
+    if (!(rate > 0)) return;
+    uint32_t threshold = ck_drop_threshold(rate);
+    float scale = 1.0f / (1.0f - rate);
+    for (size_t t = 0; t < count; t++)
+        p[t] = ck_random_bits((uint32_t)(first + t), key) < threshold ? 0.0f : p[t] * scale;
+}
+
 CK_INLINE void load_queries(
     const float *q, size_t from, size_t n, size_t dim, size_t stride, size_t width, float scale,
     float *block) {
@@ -119,7 +128,7 @@ size_t ck_attention_scratch(size_t n, size_t dim) {
 CK_CLONES void ck_attention(
     const float *q, const float *k, const float *v, float *out, float *lse, size_t n, size_t group,
     size_t dim, size_t q_stride, size_t kv_stride, size_t out_stride, size_t lse_stride,
-    float scale, float soft_cap, size_t window, float *scratch) {
+    float scale, float soft_cap, size_t window, float drop_rate, uint64_t drop_key, float *scratch) {
     size_t width = padded(dim, LANES), keys = padded(n, KEYS);
     float *k_transposed = scratch, *v_rows = k_transposed + keys * width;
     float *block = v_rows + keys * width, *acc = block + QUERIES * width;
@@ -160,6 +169,7 @@ CK_CLONES void ck_attention(
                             total += s[t];
                         }
                     }
+                    drop(s, KEYS, ((g * n + i + r) * n) + j, drop_key, drop_rate);
                     sum[r] = sum[r] * correction + total;
                     top[r] = peak;
                     if (correction != 1.0f)
@@ -186,7 +196,7 @@ CK_CLONES void ck_attention_backward(
     const float *q, const float *k, const float *v, const float *out, const float *lse,
     const float *d_out, float *d_q, float *d_k, float *d_v, size_t n, size_t group, size_t dim,
     size_t q_stride, size_t kv_stride, size_t out_stride, size_t lse_stride, float scale,
-    float soft_cap, size_t window, float *scratch) {
+    float soft_cap, size_t window, float drop_rate, uint64_t drop_key, float *scratch) {
     size_t width = padded(dim, LANES), keys = padded(n, KEYS);
     float *k_transposed = scratch, *v_transposed = k_transposed + keys * width;
     float *k_rows = v_transposed + keys * width, *dk = k_rows + keys * width;
@@ -221,6 +231,9 @@ CK_CLONES void ck_attention_backward(
                     size_t first = first_key(i + r, window);
                     size_t hidden = first > j ? (first - j < seen ? first - j : seen) : 0;
                     for (size_t t = 0; t < hidden; t++) pr[t] = 0, dr[t] = 0;
+                    // What the gradient by a probability is; `delta` is the same with the mask or without.
+                    const size_t place = (g * n + i + r) * n + j;
+                    drop(dr, KEYS, place, drop_key, drop_rate);
                     if (soft_cap > 0) {
                         // The slope of cap * tanh(s / cap) is 1 - tanh^2.
                         for (size_t t = hidden; t < seen; t++) {
@@ -236,6 +249,7 @@ CK_CLONES void ck_attention_backward(
                         }
                     }
                     for (size_t t = seen; t < KEYS; t++) pr[t] = 0, dr[t] = 0;
+                    drop(pr, KEYS, place, drop_key, drop_rate);
                 }
                 add_rows(dp, k_rows + j * width, count, width, dq);
                 // `block` already carries the scale, which d_k needs once.

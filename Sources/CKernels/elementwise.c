@@ -10,6 +10,18 @@ CK_CLONES void ck_axpy(float *y, const float *x, float a, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] += a * x[i];
 }
 
+CK_CLONES void ck_scale(float *x, float a, size_t n) {
+    for (size_t i = 0; i < n; i++) x[i] *= a;
+}
+
+CK_CLONES void ck_dropout(float *x, size_t n, size_t first, uint64_t key, float rate) {
+    const uint32_t threshold = ck_drop_threshold(rate);
+    const float scale = 1.0f / (1.0f - rate);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = ck_random_bits((uint32_t)(first + i), key) < threshold ? 0.0f : x[i] * scale;
+    }
+}
+
 CK_CLONES void ck_add_bias(float *out, const float *bias, size_t rows, size_t n, size_t stride) {
     for (size_t r = 0; r < rows; r++) {
         float *restrict y = out + r * stride;

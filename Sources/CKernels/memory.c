@@ -4,14 +4,17 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 
+#define PAGE ((size_t)4096)
 #define HUGE_PAGE ((size_t)2 << 20)
-#define MOST_KEPT 64
+#define MOST_KEPT 1024
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct {
-    void *pages;
+/// Stretches of pages that nobody uses, in the order of their addresses, none next to another.
+static struct stretch {
+    uint8_t *pages;
     size_t size;
 } kept[MOST_KEPT];
 static size_t kept_count, kept_bytes, kept_limit;
@@ -29,22 +32,61 @@ static void *map_anew(size_t size) {
     return start;
 }
 
+static void remove_kept(size_t index) {
+    kept_count--;
+    memmove(kept + index, kept + index + 1, (kept_count - index) * sizeof *kept);
+}
+
+/// The shortest stretch that is long enough, cut to that length; NULL where there is none.
+static uint8_t *take_kept(size_t size) {
+    size_t best = MOST_KEPT;
+    for (size_t i = 0; i < kept_count; i++) {
+        if (kept[i].size >= size && (best == MOST_KEPT || kept[i].size < kept[best].size)) best = i;
+    }
+    if (best == MOST_KEPT) return NULL;
+    uint8_t *pages = kept[best].pages;
+    kept[best].pages += size;
+    kept[best].size -= size;
+    kept_bytes -= size;
+    if (!kept[best].size) remove_kept(best);
+    return pages;
+}
+
+/// Joins a stretch with those on both sides of it. False where there is no room for it.
+static int keep(uint8_t *pages, size_t size) {
+    if (kept_bytes > kept_limit || size > kept_limit - kept_bytes) return 0;
+    size_t low = 0, high = kept_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (kept[middle].pages < pages) low = middle + 1;
+        else high = middle;
+    }
+    int joins_before = low > 0 && kept[low - 1].pages + kept[low - 1].size == pages;
+    int joins_after = low < kept_count && pages + size == kept[low].pages;
+    if (joins_before) {
+        kept[low - 1].size += size;
+        if (joins_after) {
+            kept[low - 1].size += kept[low].size;
+            remove_kept(low);
+        }
+    } else if (joins_after) {
+        kept[low].pages = pages;
+        kept[low].size += size;
+    } else {
+        if (kept_count == MOST_KEPT) return 0;
+        memmove(kept + low + 1, kept + low, (kept_count - low) * sizeof *kept);
+        kept[low] = (struct stretch){pages, size};
+        kept_count++;
+    }
+    kept_bytes += size;
+    return 1;
+}
+
 void *ck_map_pages(size_t bytes, size_t *size) {
     if (bytes > SIZE_MAX - 2 * HUGE_PAGE) return NULL;
-    size_t wanted = (bytes + 4095) / 4096 * 4096;
-    size_t best = MOST_KEPT;
+    size_t wanted = (bytes + PAGE - 1) / PAGE * PAGE;
     pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < kept_count; i++) {
-        if (kept[i].size < wanted || kept[i].size - wanted > wanted / 4) continue;
-        if (best == MOST_KEPT || kept[i].size < kept[best].size) best = i;
-    }
-    void *pages = NULL;
-    if (best < MOST_KEPT) {
-        pages = kept[best].pages;
-        wanted = kept[best].size;
-        kept[best] = kept[--kept_count];
-        kept_bytes -= wanted;
-    }
+    void *pages = take_kept(wanted);
     pthread_mutex_unlock(&lock);
     *size = wanted;
     return pages ? pages : map_anew(wanted);
@@ -52,14 +94,9 @@ void *ck_map_pages(size_t bytes, size_t *size) {
 
 void ck_unmap_pages(void *pages, size_t size) {
     pthread_mutex_lock(&lock);
-    int keeps = kept_count < MOST_KEPT && size <= kept_limit && kept_bytes <= kept_limit - size;
-    if (keeps) {
-        kept[kept_count].pages = pages;
-        kept[kept_count++].size = size;
-        kept_bytes += size;
-    }
+    int is_kept = keep(pages, size);
     pthread_mutex_unlock(&lock);
-    if (!keeps) munmap(pages, size);
+    if (!is_kept) munmap(pages, size);
 }
 
 void ck_set_kept_memory(size_t bytes) {
@@ -71,10 +108,8 @@ void ck_set_kept_memory(size_t bytes) {
 
 void ck_release_free_memory(void) {
     pthread_mutex_lock(&lock);
-    while (kept_count) {
-        kept_count--;
-        munmap(kept[kept_count].pages, kept[kept_count].size);
-    }
+    for (size_t i = 0; i < kept_count; i++) munmap(kept[i].pages, kept[i].size);
+    kept_count = 0;
     kept_bytes = 0;
     pthread_mutex_unlock(&lock);
     ck_trim_allocator();

@@ -11,6 +11,17 @@ CK_INLINE ck_v16 ck_splat(float a) {
     return (ck_v16){a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a};
 }
 
+/// 32 random bits of a place under a key: the finaliser of MurmurHash3 with the key mixed in twice.
+CK_INLINE uint32_t ck_random_bits(uint32_t place, uint64_t key) {
+    uint32_t h = place * 0x9E3779B1u + (uint32_t)key;
+    h = (h ^ (h >> 16)) * 0x85EBCA6Bu;
+    h = ((h ^ (h >> 13)) + (uint32_t)(key >> 32)) * 0xC2B2AE35u;
+    return h ^ (h >> 16);
+}
+
+/// Random bits below this are a share `rate` (0 to below 1) of all.
+CK_INLINE uint32_t ck_drop_threshold(float rate) { return (uint32_t)((double)rate * 4294967296.0); }
+
 /// exp(x) to about 1 ulp in [-87.3, 88.7]; below it gives 0, above it gives the largest power.
 /// Range reduction by ln 2 in two parts, then a degree-6 polynomial on [-ln2/2, ln2/2].
 CK_INLINE float ck_exp(float x) {

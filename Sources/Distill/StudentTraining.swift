@@ -46,6 +46,7 @@ final class StudentTraining {
                 texts: texts
             )
         )
+        model.prepareTraining(settings.compute)
         optimizer = Optimizer(
             student: model.parameters,
             projectors: criterion.projectors.flatMap(\.parameters),
@@ -103,8 +104,14 @@ final class StudentTraining {
             result.examples += batch.records.count
         }
         result.outcome = optimizer.step(factor: factor)
-        if result.outcome.applied { models.studentHead.refresh() }
+        if result.outcome.applied { weightsChanged() }
         return result
+    }
+
+    /// Takes note of changed weights.
+    func weightsChanged() {
+        models.studentHead.refresh()
+        model.weightsChanged()
     }
 
     /// The losses of a batch, nothing changed.

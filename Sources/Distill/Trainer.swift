@@ -34,6 +34,10 @@ public final class Trainer {
     /// What decides the numbers of this run, besides the cache.
     private let fingerprint: [String: String]
 
+    /// Bytes kept from step to step: each makes the matrices of its way back anew. They count only while
+    /// nobody uses them, so the limit adds little to what a step needs at its height.
+    package static let keptMemory = 4 << 30
+
     /// Steps in a row without a finite gradient after which a run gives up.
     static let patience = 10
 
@@ -51,8 +55,7 @@ public final class Trainer {
         cache reader: CacheReader
     ) throws {
         try settings.validate()
-        // Every step makes the same matrices anew.
-        ck_set_kept_memory(256 << 20)
+        ck_set_kept_memory(Self.keptMemory)
         var settings = settings
         self.reader = reader
         self.tokenizer = tokenizer

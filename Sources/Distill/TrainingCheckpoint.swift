@@ -141,7 +141,7 @@ struct TrainingCheckpoint {
             }
         )
         training.optimizer.applied = state.applied
-        training.models.studentHead.refresh()
+        training.weightsChanged()
     }
 
     private func read(_ file: String, _ targets: [(name: String, matrix: Matrix)]) throws {

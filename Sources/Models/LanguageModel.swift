@@ -1,4 +1,3 @@
-import CKernels
 import Tensors
 
 /// A causal language model that can be run and trained.
@@ -14,6 +13,12 @@ public protocol LanguageModel: AnyObject {
     var inputEmbedding: Parameter { get }
     /// [V, d]; the same object as `inputEmbedding` when the two are tied.
     var outputHead: Parameter { get }
+
+    /// Makes the weights ready for training, whose products are computed in that precision; to be called
+    /// before the first pass with a tape.
+    func prepareTraining(_ compute: ComputeType)
+    /// Takes note of changed weights, as after an optimiser step.
+    func weightsChanged()
 
     /// Runs the model over sequences laid end to end.
     ///
@@ -31,10 +36,31 @@ public protocol LanguageModel: AnyObject {
     func backward(_ gradient: Matrix, tape: Tape)
 }
 
+/// How one pass of training differs from one of inference.
+public struct TrainingPass: Sendable, Equatable {
+    /// The share of the embedding's output, and of what each layer adds to the stream, that is set to 0
+    /// (`embd_pdrop` and `resid_pdrop` of GPT-2).
+    public var dropout: Float = 0
+    /// The share of attention's probabilities that is set to 0 (`attn_pdrop`, `attention_dropout`).
+    public var attentionDropout: Float = 0
+    /// What the masks are made from: another number for each micro-batch of each step.
+    public var noise: UInt64 = 0
+    /// Keeps the input of each block alone, and runs the block again on the way back: a third more
+    /// arithmetic of the blocks, for a fraction of the memory (Chen and others 2016, "Training deep nets
+    /// with sublinear memory cost").
+    public var recomputesBlocks = false
+
+    /// Nothing dropped, nothing computed twice.
+    public init() {}
+}
+
 /// What one forward pass leaves for its backward pass.
 public final class Tape {
     var batch: VarlenBatch?
     var blocks: [BlockTape] = []
+    /// (T, d), the input of each block, where blocks are run again.
+    var blockInputs: [Matrix] = []
+    let pass: TrainingPass
     /// (T, d), the input of the final norm.
     var finalInput: Matrix?
     /// (T, d) states of the layers that were asked for: 0 is the embedding, i the output of block i.
@@ -46,7 +72,25 @@ public final class Tape {
     /// An empty tape.
     ///
     /// - Parameter keptLayers: Layers whose states are kept in `layerStates`.
-    public init(keeping keptLayers: Set<Int> = []) { self.keptLayers = keptLayers }
+    public init(keeping keptLayers: Set<Int> = [], pass: TrainingPass = TrainingPass()) {
+        self.keptLayers = keptLayers
+        self.pass = pass
+    }
+
+    /// What block `index` is told, with room for what it leaves.
+    func context(ofBlock index: Int, _ batch: VarlenBatch) -> BlockContext {
+        let context = BlockContext(batch)
+        context.dropping = (pass, key(index + 1))
+        return context
+    }
+
+    /// The mask of the embedding's output.
+    var embeddingDropout: Dropout { Dropout(rate: pass.dropout, noise: key(0)) }
+
+    private func key(_ place: Int) -> UInt64 {
+        var random = RandomNumbers(seed: pass.noise, purpose: "dropout", counter: UInt64(place))
+        return random.next()
+    }
 
     func keep(_ x: Matrix, layer: Int) {
         if keptLayers.contains(layer) { layerStates[layer] = x.copied() }
@@ -54,8 +98,7 @@ public final class Tape {
 
     /// Adds what flows in at a layer.
     func addGradient(to x: Matrix, layer: Int) {
-        guard let gradient = layerGradients[layer] else { return }
-        for row in 0..<x.rows { ck_add(x.row(row), gradient.row(row), x.columns) }
+        layerGradients[layer]?.add(to: x)
     }
 }
 

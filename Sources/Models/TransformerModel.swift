@@ -45,6 +45,20 @@ public final class TransformerModel: LanguageModel {
         for block in blocks { block.pack(compute) }
     }
 
+    /// See `LanguageModel`.
+    public func prepareTraining(_ compute: ComputeType) {
+        for block in blocks {
+            for linear in block.linears { linear.prepareTraining(compute) }
+        }
+    }
+
+    /// See `LanguageModel`.
+    public func weightsChanged() {
+        for block in blocks {
+            for linear in block.linears { linear.weightsChanged() }
+        }
+    }
+
     /// (T, d): the rows of the embedding, and of the positions where the model learns them.
     func embed(_ tokens: [UInt32], positions: [Int32]) -> Matrix {
         embedTokens(
@@ -59,10 +73,17 @@ public final class TransformerModel: LanguageModel {
     /// See `LanguageModel`.
     public func hiddenStates(_ batch: VarlenBatch, tape: Tape?) -> Matrix {
         let x = embed(batch.tokens, positions: batch.positions)
+        tape?.embeddingDropout.apply(to: x)
         tape?.keep(x, layer: 0)
         for (index, block) in blocks.enumerated() {
-            let context = BlockContext(batch)
-            if tape != nil { context.tape = BlockTape() }
+            let context = tape?.context(ofBlock: index, batch) ?? BlockContext(batch)
+            if let tape {
+                if tape.pass.recomputesBlocks {
+                    tape.blockInputs.append(x.copied())
+                } else {
+                    context.tape = BlockTape()
+                }
+            }
             block.forward(x, context)
             if let kept = context.tape { tape?.blocks.append(kept) }
             tape?.keep(x, layer: index + 1)
@@ -80,13 +101,18 @@ public final class TransformerModel: LanguageModel {
         let x = Matrix(zeros: gradient.rows, gradient.columns)
         finalNorm.backward(gradient, input: input, into: x)
         for index in blocks.indices.reversed() {
-            let context = BlockContext(batch)
-            context.tape = tape.blocks[index]
+            let context = tape.context(ofBlock: index, batch)
+            if tape.pass.recomputesBlocks {
+                context.tape = BlockTape()
+                blocks[index].forward(tape.blockInputs.removeLast(), context)
+            } else {
+                context.tape = tape.blocks.removeLast()
+            }
             tape.addGradient(to: x, layer: index + 1)
             blocks[index].backward(x, context)
-            tape.blocks[index] = BlockTape()
         }
         tape.addGradient(to: x, layer: 0)
+        tape.embeddingDropout.apply(to: x)
         let positions = batch.positions
         for (row, token) in batch.tokens.enumerated() {
             if let sum = inputEmbedding.gradient {

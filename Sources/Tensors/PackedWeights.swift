@@ -107,11 +107,12 @@ public final class PackedWeights: @unchecked Sendable {
         }
     }
 
-    /// out (rows, outputs) = x (rows, inputs) times the weight, in one piece whatever the number of rows.
+    /// out (rows, outputs) = x (rows, inputs) times the weight, in one piece whatever the number of rows;
+    /// added to `out` when `accumulate`.
     ///
     /// For products so large that making one for their very number of rows costs nothing beside them; the
     /// rows of `out` lie end to end.
-    func multiplyWhole(_ x: RoundedMatrix, into out: Matrix) {
+    func multiplyWhole(_ x: RoundedMatrix, into out: Matrix, accumulate: Bool = false) {
         guard let library = OneDNN.shared, let packed else { preconditionFailure("not packed") }
         precondition(
             x.columns == inputs && x.rows == out.rows && out.columns == outputs
@@ -120,7 +121,7 @@ public final class PackedWeights: @unchecked Sendable {
         )
         guard out.rows > 0 else { return }
         let isDone = library.run(
-            shape(rows: out.rows, accumulates: false),
+            shape(rows: out.rows, accumulates: accumulate),
             packed: packed,
             source: x.bits,
             weights: packed.numbers.base,

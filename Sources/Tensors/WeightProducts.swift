@@ -1,17 +1,59 @@
-/// A large weight W [out, in], such as a head, in the three products of training: x W^T, the gradient by
-/// x, and its own.
+/// The rows of one side of a product, rounded to bfloat16 once for all weights that they meet.
+public struct ProductRows {
+    /// Nil where the numbers were replaced by rounded ones.
+    let plain: Matrix?
+    /// Nil in float32, and for rows with gaps that are rounded in place.
+    let rounded: RoundedMatrix?
+
+    /// - Parameters:
+    ///   - x: (rows, n); not copied for f32, so it must keep its numbers until the last product.
+    ///   - compute: The precision of the weights that it meets.
+    public init(_ x: Matrix, compute: ComputeType) {
+        plain = x
+        rounded = compute.available == .bf16 ? RoundedMatrix(x) : nil
+    }
+
+    /// Rows whose numbers are not needed otherwise: in bfloat16 they are rounded in place.
+    ///
+    /// - Parameter x: (rows, n), owned by these rows from now on.
+    public init(replacing x: Matrix, compute: ComputeType) {
+        let isReplaced = compute.available == .bf16 && x.isContiguous
+        plain = isReplaced ? nil : x
+        rounded = isReplaced ? RoundedMatrix(replacing: x) : nil
+    }
+
+    /// The number of rows.
+    public var rowCount: Int { plain?.rows ?? rounded?.rows ?? 0 }
+    /// The precision that the rows are ready for.
+    public var compute: ComputeType { rounded == nil ? .f32 : .bf16 }
+    var columns: Int { plain?.columns ?? rounded?.columns ?? 0 }
+}
+
+/// A weight in the three products of training: x W^T, the gradient by x, and its own. Of a weight [in, out]
+/// the first is x W, and so on.
 ///
-/// - float32: the first by oneDNN's blocked kernels and the second by its GEMM, which read W as it lies
-///   and are faster than OpenBLAS; by OpenBLAS where they are missing or a matrix has gaps between its
-///   rows. The third by OpenBLAS.
+/// - float32: products with W as it lies, row by row or column by column, by oneDNN's GEMM or its blocked
+///   kernels, which are faster than OpenBLAS; by OpenBLAS where they are missing or a matrix has gaps
+///   between its rows. The gradient of W by OpenBLAS.
 /// - bfloat16: all three by oneDNN with float32 sums. W is packed once for each direction, when first
 ///   needed; the gradient by the product is rounded once for both of its uses.
 ///
 /// Every number of rows is one product, without padding.
 public final class WeightProducts {
-    /// [out, in]; `refresh` after every change of its numbers.
+    /// How the weight lies.
+    public enum Layout: Sendable {
+        /// [out, in], PyTorch's Linear.
+        case outputsFirst
+        /// [in, out], GPT-2's Conv1D.
+        case inputsFirst
+    }
+
+    /// `refresh` after every change of its numbers.
     public let weight: Matrix
-    private let isBF16: Bool
+    /// How the weight lies.
+    public let layout: Layout
+    /// The precision of the products.
+    public let compute: ComputeType
     private var forward: PackedWeights?
     private var backward: PackedWeights?
     /// The weight has changed since it was packed.
@@ -21,10 +63,17 @@ public final class WeightProducts {
     ///
     /// - Parameter compute: bf16 falls back to f32 where the processor has no such instructions, and
     ///   for a weight with gaps between its rows.
-    public init(_ weight: Matrix, compute: ComputeType) {
+    public init(_ weight: Matrix, layout: Layout = .outputsFirst, compute: ComputeType) {
         self.weight = weight
-        isBF16 = compute.available == .bf16 && weight.isContiguous && weight.count > 0
+        self.layout = layout
+        let isBF16 = compute.available == .bf16 && weight.isContiguous && weight.count > 0
+        self.compute = isBF16 ? .bf16 : .f32
     }
+
+    /// The number of outputs.
+    public var outputs: Int { layout == .outputsFirst ? weight.rows : weight.columns }
+    /// The number of inputs.
+    public var inputs: Int { layout == .outputsFirst ? weight.columns : weight.rows }
 
     /// Takes note of changed numbers: packed copies are made anew, in their old place, when next needed.
     public func refresh() {
@@ -32,70 +81,99 @@ public final class WeightProducts {
         isBackwardStale = true
     }
 
-    /// out (rows, out) = x (rows, in) W^T.
+    /// out (rows, out) = x (rows, in) times the weight.
     public func multiply(_ x: Matrix, into out: Matrix) {
-        precondition(
-            x.columns == weight.columns && out.columns == weight.rows && x.rows == out.rows,
-            "shapes differ"
-        )
-        if isBF16, out.isContiguous {
-            guard x.rows > 0 else { return }
-            packedWeight(&forward, &isForwardStale, transposed: true)
-                .multiplyWhole(RoundedMatrix(x), into: out)
-            return
-        }
-        let isDone = runPlain(x, into: out, weights: .columns, wanted: "brg")
-        if !isDone { Tensors.multiply(x, weight, transposeB: true, into: out) }
+        // Where the result has gaps the product is one in float32, from the numbers themselves.
+        multiply(ProductRows(x, compute: out.isContiguous ? compute : .f32), into: out)
     }
 
-    /// Takes the gradient by `x W^T` back.
+    /// out (rows, out) = x (rows, in) times the weight, or added to `out` when `accumulate`.
+    public func multiply(_ x: ProductRows, into out: Matrix, accumulate: Bool = false) {
+        precondition(
+            x.columns == inputs && out.columns == outputs && x.rowCount == out.rows,
+            "shapes differ"
+        )
+        product(x, goesBack: false, into: out, accumulate)
+    }
+
+    /// Takes the gradient by the product back.
     ///
     /// - Parameters:
     ///   - dOut: (rows, out); in bfloat16 its numbers are gone afterwards, for it is rounded in place.
     ///   - x: (rows, in).
     ///   - dX: (rows, in), overwritten with the gradient by x; nil where it is not wanted.
-    ///   - gradient: [out, in], the weight's own gradient is added; nil where it is not wanted.
+    ///   - gradient: Of the weight's shape: its own gradient is added; nil where it is not wanted.
     public func multiplyBack(_ dOut: Matrix, x: Matrix, dX: Matrix?, gradient: Matrix?) {
-        precondition(
-            dOut.columns == weight.rows && x.rows == dOut.rows && x.columns == weight.columns,
-            "shapes differ"
-        )
-        if isBF16, dOut.isContiguous {
-            multiplyRoundedBack(dOut, x: x, dX: dX, gradient: gradient)
-            return
-        }
-        if let dX {
-            let isDone = runPlain(
-                dOut,
-                into: dX,
-                weights: .rows,
-                wanted: "gemm:jit"
-            )
-            if !isDone { Tensors.multiply(dOut, weight, into: dX) }
-        }
+        guard dX != nil || gradient != nil, dOut.rows > 0 else { return }
+        let rows = ProductRows(replacing: dOut, compute: compute)
+        if let dX { multiplyBack(rows, into: dX) }
         if let gradient {
-            Tensors.multiply(dOut, transposeA: true, x, into: gradient, beta: 1)
+            addGradient(
+                rows,
+                x: ProductRows(x, compute: rows.compute),
+                to: gradient
+            )
         }
     }
 
-    private func multiplyRoundedBack(
-        _ dOut: Matrix,
-        x: Matrix,
-        dX: Matrix?,
-        gradient: Matrix?
-    ) {
-        guard dX != nil || gradient != nil, dOut.rows > 0 else { return }
-        let rounded = RoundedMatrix(replacing: dOut)
-        if let dX {
-            let packed = packedWeight(&backward, &isBackwardStale, transposed: false)
-            let target = dX.isContiguous ? dX : Matrix(uninitialized: dX.rows, dX.columns)
-            packed.multiplyWhole(rounded, into: target)
-            if !dX.isContiguous { dX.assign(target) }
+    /// dX (rows, in) = the gradient by the input given dOut (rows, out), or added when `accumulate`.
+    public func multiplyBack(_ dOut: ProductRows, into dX: Matrix, accumulate: Bool = false) {
+        precondition(
+            dOut.columns == outputs && dX.columns == inputs && dOut.rowCount == dX.rows,
+            "shapes differ"
+        )
+        product(dOut, goesBack: true, into: dX, accumulate)
+    }
+
+    /// Adds the weight's own gradient, given dOut (rows, out) and x (rows, in), to `gradient`.
+    public func addGradient(_ dOut: ProductRows, x: ProductRows, to gradient: Matrix) {
+        precondition(
+            dOut.columns == outputs && x.columns == inputs && dOut.rowCount == x.rowCount
+                && gradient.rows == weight.rows && gradient.columns == weight.columns,
+            "shapes differ"
+        )
+        let (left, right) = layout == .outputsFirst ? (dOut, x) : (x, dOut)
+        if let left = left.rounded, let right = right.rounded {
+            left.addTransposedProduct(right, into: gradient)
+        } else if let left = left.plain, let right = right.plain {
+            Tensors.multiply(left, transposeA: true, right, into: gradient, beta: 1)
+        } else {
+            preconditionFailure("rows of two precisions")
         }
-        if let gradient { rounded.addTransposedProduct(RoundedMatrix(x), into: gradient) }
+    }
+
+    /// The product with the weight or, on the way back, its transpose.
+    private func product(
+        _ x: ProductRows,
+        goesBack: Bool,
+        into out: Matrix,
+        _ accumulate: Bool
+    ) {
+        guard out.count > 0 else { return }
+        if compute == .bf16, let rounded = x.rounded {
+            let packed = packedWeight(goesBack: goesBack)
+            let target = out.isContiguous ? out : Matrix(uninitialized: out.rows, out.columns)
+            if !out.isContiguous && accumulate { target.assign(out) }
+            packed.multiplyWhole(rounded, into: target, accumulate: accumulate)
+            if !out.isContiguous { out.assign(target) }
+            return
+        }
+        guard let plain = x.plain else { preconditionFailure("rounded rows, float32 weights") }
+        let transposes = (layout == .outputsFirst) != goesBack
+        let isDone = runPlain(plain, into: out, transposes: transposes, accumulate)
+        guard !isDone else { return }
+        let beta: Float = accumulate ? 1 : 0
+        Tensors.multiply(plain, weight, transposeB: transposes, into: out, beta: beta)
     }
 
     /// What is packed for one direction, with the numbers that the weight has now.
+    private func packedWeight(goesBack: Bool) -> PackedWeights {
+        let transposed = (layout == .outputsFirst) != goesBack
+        return goesBack
+            ? packedWeight(&backward, &isBackwardStale, transposed: transposed)
+            : packedWeight(&forward, &isForwardStale, transposed: transposed)
+    }
+
     private func packedWeight(
         _ known: inout PackedWeights?,
         _ isStale: inout Bool,
@@ -116,18 +194,15 @@ public final class WeightProducts {
 
     /// The product with the weight as it lies, by oneDNN in float32.
     ///
-    /// - Parameters:
-    ///   - weights: How the product's right side lies.
-    ///   - wanted: The implementation that is fast so.
+    /// - Parameter transposes: The weight's rows are the columns of the product's right side.
     /// - Returns: False, and nothing is computed, where it has none for these matrices.
     private func runPlain(
         _ x: Matrix,
         into out: Matrix,
-        weights: OneDNN.Shape.Weights,
-        wanted: String
+        transposes: Bool,
+        _ accumulate: Bool
     ) -> Bool {
-        guard let library = OneDNN.shared, x.isContiguous, out.isContiguous, weight.isContiguous,
-            x.rows > 0, weight.count > 0
+        guard let library = OneDNN.shared, x.isContiguous, out.isContiguous, weight.isContiguous
         else { return false }
         return library.run(
             OneDNN.Shape(
@@ -135,10 +210,12 @@ public final class WeightProducts {
                 n: out.columns,
                 k: x.columns,
                 type: .f32,
-                weights: weights,
-                targetStride: out.columns
+                weights: transposes ? .columns : .rows,
+                targetStride: out.columns,
+                accumulates: accumulate
             ),
-            wanted: wanted,
+            // The implementations that are fast so.
+            wanted: transposes ? "brg" : "gemm:jit",
             source: x.base,
             weights: weight.base,
             target: out.base

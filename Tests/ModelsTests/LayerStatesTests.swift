@@ -11,6 +11,7 @@ struct LayerStatesTests {
             seed: 4
         )
         for parameter in model.parameters { parameter.prepareGradient() }
+        model.prepareTraining(.f32)
         return model
     }
 

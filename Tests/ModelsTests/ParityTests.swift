@@ -75,6 +75,7 @@ struct ParityTests {
         let fixture = try ParityFixture(name)
         let model = try Checkpoint(fixture.directory).model()
         for parameter in model.parameters { parameter.prepareGradient() }
+        model.prepareTraining(.f32)
         let tape = Tape()
         _ = model.hiddenStates(fixture.batch, tape: tape)
         model.backward(try fixture.matrix("d_hidden"), tape: tape)
@@ -100,6 +101,7 @@ struct ParityTests {
         let fixture = try ParityFixture(name)
         let model = try Checkpoint(fixture.directory).model()
         for parameter in model.parameters { parameter.prepareGradient() }
+        model.prepareTraining(.f32)
         let cotangent = try fixture.matrix("d_hidden")
         func loss() -> Double {
             zip(model.hiddenStates(fixture.batch, tape: nil).values, cotangent.values)

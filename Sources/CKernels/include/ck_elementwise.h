@@ -4,11 +4,15 @@
 
 void ck_add(float *y, const float *x, size_t n);                 // y += x
 void ck_axpy(float *y, const float *x, float a, size_t n);       // y += a x
+void ck_scale(float *x, float a, size_t n);                      // x *= a
 /// out (rows, n) = in (rows, n) + bias (n); `out` may be `in`.
 void ck_add_bias(float *out, const float *bias, size_t rows, size_t n, size_t stride);
 /// sums (n) += the sum over rows of x (rows, n) with `stride` floats between rows.
 void ck_column_sums(const float *x, float *sums, size_t rows, size_t n, size_t stride);
 double ck_sum_of_squares(const float *x, size_t n);
+/// Sets a share `rate` of x (n) to 0 and divides the others by 1 - rate. Which ones is a function of `key`
+/// and of first, first + 1, …, the numbers' places.
+void ck_dropout(float *x, size_t n, size_t first, uint64_t key, float rate);
 /// The number of values that are NaN or infinite.
 size_t ck_count_nonfinite(const float *x, size_t n);
 /// out (n) = x (n) rounded to bf16, ties to even; a NaN stays a NaN.

@@ -7,11 +7,13 @@
 /// - Returns: NULL when there is none.
 void *ck_map_pages(size_t bytes, size_t *size);
 
-/// Gives back what `ck_map_pages` made, or keeps it for the next who asks for about as much.
+/// Gives back what `ck_map_pages` made, or keeps it for those who ask next, in pieces or together with its
+/// neighbours.
 void ck_unmap_pages(void *pages, size_t size);
 
-/// The most bytes that are kept, 0 at first: what passes through a layer is made anew for each group of
-/// tokens, and the system would clear and enter every page of it again.
+/// The most bytes that are kept unused, 0 at first: what passes through a layer is made anew for each group
+/// of tokens, and what a training step keeps for its way back anew for each step; the system would clear and
+/// enter every page of it again.
 void ck_set_kept_memory(size_t bytes);
 
 /// Gives memory that was freed, and that is kept for later here or by the allocator, back to the system.

@@ -102,10 +102,17 @@ public struct FinalNorm {
 public protocol TransformerBlock: AnyObject {
     /// Its weights.
     var parameters: [Parameter] { get }
-    /// Makes the weights ready for products in that precision.
-    func pack(_ compute: ComputeType)
+    /// Its linear maps.
+    var linears: [Linear] { get }
     /// Adds what the block computes to x (T, d).
     func forward(_ x: Matrix, _ context: BlockContext)
     /// x holds the gradient of the output on entry, that of the input on return.
     func backward(_ x: Matrix, _ context: BlockContext)
+}
+
+extension TransformerBlock {
+    /// Makes the weights ready for inference in that precision; not for training, which changes them.
+    public func pack(_ compute: ComputeType) {
+        for linear in linears { linear.pack(compute) }
+    }
 }

@@ -1,3 +1,5 @@
+import Tensors
+
 /// GPT-2 (Radford and others 2019): pre-norm LayerNorm, learned positions, fused attention projection,
 /// tanh GELU, biases throughout.
 ///

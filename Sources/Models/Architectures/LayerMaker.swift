@@ -1,3 +1,5 @@
+import Tensors
+
 /// Makes layers from the weights of one block, by their names in it.
 struct LayerMaker {
     private let prefix: String

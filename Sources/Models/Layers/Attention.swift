@@ -33,6 +33,7 @@ struct Attention {
     ///   - q: (T, heads * headSize); k and v: (T, keyValueHeads * headSize), or views of those widths
     ///     with heads `headStep` apart.
     ///   - offsets: Where each sequence starts; T at the end.
+    ///   - dropout: Of the probabilities.
     ///   - logPartitions: (heads, T), filled for the backward pass when given.
     /// - Returns: (T, heads * headSize).
     func callAsFunction(
@@ -40,6 +41,7 @@ struct Attention {
         _ k: Matrix,
         _ v: Matrix,
         offsets: [Int],
+        dropout: Dropout? = nil,
         logPartitions: Matrix? = nil
     ) -> Matrix {
         let out = Matrix(uninitialized: q.rows, headCount * headSize)
@@ -66,6 +68,8 @@ struct Attention {
                     scale,
                     softCap,
                     window,
+                    dropout?.rate ?? 0,
+                    dropout?.key(piece) ?? 0,
                     scratch
                 )
             }
@@ -82,6 +86,7 @@ struct Attention {
         out: Matrix,
         logPartitions: Matrix,
         offsets: [Int],
+        dropout: Dropout?,
         dq: Matrix,
         dk: Matrix,
         dv: Matrix
@@ -117,6 +122,8 @@ struct Attention {
                     scale,
                     softCap,
                     window,
+                    dropout?.rate ?? 0,
+                    dropout?.key(piece) ?? 0,
                     scratch
                 )
             }

@@ -5,6 +5,8 @@ public final class BlockContext {
     let offsets: [Int]
     let positions: [Int32]
     var tape: BlockTape?
+    /// What training drops, and the key of this block's masks.
+    var dropping: (options: TrainingPass, key: UInt64)?
     /// Keys and values are kept here while generating; `slots` says where each sequence's go.
     var cache: KeyValueCache.Layer?
     var slots: [Int] = []
@@ -23,6 +25,24 @@ public final class BlockContext {
         self.slots = slots
         self.cache = cache
         isDecoding = true
+    }
+
+    /// What masks inside layers are made from; nil where nothing is dropped.
+    var noise: UInt64? { dropping?.key }
+
+    /// The mask of what a branch adds to the stream.
+    func dropout(_ branch: String) -> Dropout? {
+        guard let dropping, dropping.options.dropout > 0 else { return nil }
+        return Dropout(
+            rate: dropping.options.dropout,
+            noise: dropping.key &+ (branch == "attention" ? 1 : 2)
+        )
+    }
+
+    /// The mask of attention's probabilities.
+    var attentionDropout: Dropout? {
+        guard let dropping, dropping.options.attentionDropout > 0 else { return nil }
+        return Dropout(rate: dropping.options.attentionDropout, noise: dropping.key &+ 3)
     }
 
     /// Attention as the context asks: over whole sequences, or one new token against the cache.
@@ -56,7 +76,14 @@ public final class BlockContext {
             tape?["logPartitions"] = matrix
             logPartitions = matrix
         }
-        return attention(q, k, v, offsets: offsets, logPartitions: logPartitions)
+        return attention(
+            q,
+            k,
+            v,
+            offsets: offsets,
+            dropout: attentionDropout,
+            logPartitions: logPartitions
+        )
     }
 
     /// Keeps a matrix for the backward pass, if there will be one.

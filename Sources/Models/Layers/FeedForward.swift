@@ -22,7 +22,7 @@ final class FeedForward: BlockLayer {
         self.activation = activation
     }
 
-    private var linears: [Linear] {
+    var linears: [Linear] {
         switch expansion {
         case .plain(let up): [up, down]
         case .gated(let gate, let up): [gate, up, down]
@@ -32,9 +32,6 @@ final class FeedForward: BlockLayer {
 
     var parameters: [Parameter] { linears.flatMap(\.parameters) }
 
-    func pack(_ compute: ComputeType) {
-        for linear in linears { linear.pack(compute) }
-    }
 
     func forward(_ x: Matrix, into target: Matrix, accumulate: Bool, _ context: BlockContext) {
         let activated: Matrix
@@ -45,28 +42,41 @@ final class FeedForward: BlockLayer {
         }
         switch expansion {
         case .plain(let up):
-            let up = up(x)
+            let up = up(LinearInput(x, for: up, noise: context.noise))
             activated = place(up)
             activation.apply(up, into: activated)
             context.keep("feedForward.up", up)
         case .gated, .fused:
-            let (gate, up) = gateAndUp(x)
+            let (gate, up) = gateAndUp(LinearInput(x, for: down, noise: context.noise))
             activated = place(gate)
             activation.apply(gate: gate, up: up, into: activated)
             context.keep("feedForward.gate", gate)
             context.keep("feedForward.up", up)
         }
-        down(activated, into: target, accumulate: accumulate)
-        context.keep("feedForward.input", x)
-        context.keep("feedForward.activated", activated)
+        down(
+            LinearInput(activated, for: down, noise: context.noise),
+            into: target,
+            accumulate: accumulate
+        )
     }
 
-    private func gateAndUp(_ x: Matrix) -> (gate: Matrix, up: Matrix) {
+    private func gateAndUp(_ x: LinearInput) -> (gate: Matrix, up: Matrix) {
         switch expansion {
         case .plain: preconditionFailure("a feed-forward layer without a gate")
         case .gated(let gate, let up): (gate(x), up(x))
         case .fused(let both): halves(both(x))
         }
+    }
+
+    /// What goes into the last map, computed again: that costs less than the memory to keep it.
+    private func activated(_ up: Matrix, _ context: BlockContext) -> Matrix {
+        let activated = Matrix(uninitialized: up.rows, up.columns)
+        switch expansion {
+        case .plain: activation.apply(up, into: activated)
+        case .gated, .fused:
+            activation.apply(gate: context.kept("feedForward.gate"), up: up, into: activated)
+        }
+        return activated
     }
 
     private func halves(_ both: Matrix) -> (Matrix, Matrix) {
@@ -76,19 +86,24 @@ final class FeedForward: BlockLayer {
 
     func backward(
         _ gradient: Matrix,
+        input x: Matrix,
         into target: Matrix,
         accumulate: Bool,
         _ context: BlockContext
     ) {
-        let x = context.kept("feedForward.input")
+        let input = LinearInput(x, for: down, noise: context.noise)
         let up = context.kept("feedForward.up")
-        let activated = context.kept("feedForward.activated")
-        let dActivated = Matrix(uninitialized: activated.rows, activated.columns)
-        down.backward(gradient, input: activated, into: dActivated)
+        let dActivated = Matrix(uninitialized: up.rows, up.columns)
+        down.backward(
+            gradient,
+            consumes: false,
+            input: LinearInput(activated(up, context), for: down, noise: context.noise),
+            into: dActivated
+        )
         switch expansion {
         case .plain(let projection):
             activation.backward(dActivated, input: up)
-            projection.backward(dActivated, input: x, into: target, accumulate: accumulate)
+            projection.backward(dActivated, input: input, into: target, accumulate: accumulate)
         case .gated(let gateProjection, let upProjection):
             let dUp = Matrix(uninitialized: up.rows, up.columns)
             activation.backward(
@@ -98,8 +113,8 @@ final class FeedForward: BlockLayer {
                 dGate: dActivated,
                 dUp: dUp
             )
-            gateProjection.backward(dActivated, input: x, into: target, accumulate: accumulate)
-            upProjection.backward(dUp, input: x, into: target, accumulate: true)
+            gateProjection.backward(dActivated, input: input, into: target, accumulate: accumulate)
+            upProjection.backward(dUp, input: input, into: target, accumulate: true)
         case .fused(let projection):
             let both = Matrix(uninitialized: up.rows, 2 * up.columns)
             let (dGate, dUp) = halves(both)
@@ -110,7 +125,7 @@ final class FeedForward: BlockLayer {
                 dGate: dGate,
                 dUp: dUp
             )
-            projection.backward(both, input: x, into: target, accumulate: accumulate)
+            projection.backward(both, input: input, into: target, accumulate: accumulate)
         }
     }
 }

@@ -4,13 +4,17 @@ import Tensors
 /// What a block adds to its residual stream: attention or feed-forward.
 protocol BlockLayer: AnyObject {
     var parameters: [Parameter] { get }
-    /// Makes the weights ready for products in that precision.
-    func pack(_ compute: ComputeType)
+    /// Its linear maps.
+    var linears: [Linear] { get }
     /// Writes to `target` (T, d) what the layer makes of x (T, d), or adds it; x is kept as it is.
     func forward(_ x: Matrix, into target: Matrix, accumulate: Bool, _ context: BlockContext)
-    /// Writes to `target` the gradient of the input, or adds it, given that of the result.
+    /// Writes to `target` the gradient of the input, or adds it, given that of the result, which is kept
+    /// as it is.
+    ///
+    /// - Parameter x: The input of the forward pass.
     func backward(
         _ gradient: Matrix,
+        input x: Matrix,
         into target: Matrix,
         accumulate: Bool,
         _ context: BlockContext
@@ -19,12 +23,17 @@ protocol BlockLayer: AnyObject {
 
 /// Attention and feed-forward around a residual stream, with norms before them (most models), after
 /// them (OLMo 2) or both (Gemma 2 and 3); one after the other, or both of the same input (GPT-NeoX).
+///
+/// For the way back it keeps the stream before each layer; what the norm makes of it is computed again.
 final class ResidualBlock: TransformerBlock {
-    /// x + after(layer(before(x))).
+    /// x + dropout(after(layer(before(x)))).
     struct Branch {
         var before: Norm?
         let layer: any BlockLayer
         var after: Norm?
+
+        /// What the layer gets.
+        func input(_ stream: Matrix) -> Matrix { before.map { $0(stream) } ?? stream }
     }
 
     private let attention: Branch
@@ -49,49 +58,56 @@ final class ResidualBlock: TransformerBlock {
         }
     }
 
-    func pack(_ compute: ComputeType) {
-        for (_, branch) in branches { branch.layer.pack(compute) }
-    }
+    var linears: [Linear] { branches.flatMap(\.branch.layer.linears) }
 
     func forward(_ x: Matrix, _ context: BlockContext) {
         if isParallel {
             // Both see the stream as it was, so both norms come first.
-            let before = context.tape == nil ? x : x.copied()
-            let inputs = branches.map { name, branch in input(name, branch, before, context) }
-            for ((_, branch), input) in zip(branches, inputs) {
-                branch.layer.forward(input, into: x, accumulate: true, context)
+            let inputs = branches.map { name, branch in branch.input(kept(name, x, context)) }
+            for ((name, branch), input) in zip(branches, inputs) {
+                add(name, branch, input, to: x, context)
             }
             return
         }
         for (name, branch) in branches {
-            let before = context.tape == nil ? x : x.copied()
-            let input = input(name, branch, before, context)
-            guard let after = branch.after else {
-                branch.layer.forward(input, into: x, accumulate: true, context)
-                continue
-            }
-            let result = Matrix(uninitialized: x.rows, x.columns)
-            branch.layer.forward(input, into: result, accumulate: false, context)
-            context.keep("\(name).result", result)
-            after.add(result, to: x)
+            add(name, branch, branch.input(kept(name, x, context)), to: x, context)
         }
     }
 
-    /// What the layer of a branch gets; `x` is not written to while the tape holds it.
-    private func input(_ name: String, _ branch: Branch, _ x: Matrix, _ context: BlockContext)
-        -> Matrix
-    {
-        guard let before = branch.before else { return x }
-        context.keep("\(name).stream", x)
-        return before(x)
+    /// The stream, or with a tape a copy, which the tape holds: layers add to x itself.
+    private func kept(_ name: String, _ x: Matrix, _ context: BlockContext) -> Matrix {
+        guard context.tape != nil else { return x }
+        let copy = x.copied()
+        context.keep("\(name).stream", copy)
+        return copy
+    }
+
+    private func add(
+        _ name: String,
+        _ branch: Branch,
+        _ input: Matrix,
+        to x: Matrix,
+        _ context: BlockContext
+    ) {
+        let dropout = context.dropout(name)
+        guard branch.after != nil || dropout != nil else {
+            branch.layer.forward(input, into: x, accumulate: true, context)
+            return
+        }
+        var result = Matrix(uninitialized: x.rows, x.columns)
+        branch.layer.forward(input, into: result, accumulate: false, context)
+        if let after = branch.after {
+            context.keep("\(name).result", result)
+            result = after(result)
+        }
+        dropout?.apply(to: result)
+        result.add(to: x)
     }
 
     func backward(_ x: Matrix, _ context: BlockContext) {
         if isParallel {
-            let gradients = branches.map { _, branch in
-                let gradient = Matrix(uninitialized: x.rows, x.columns)
-                branch.layer.backward(x, into: gradient, accumulate: false, context)
-                return gradient
+            let gradients = branches.map { name, branch in
+                inputGradient(name, branch, x, context)
             }
             for ((name, branch), gradient) in zip(branches, gradients) {
                 finish(name, branch, gradient, x, context)
@@ -99,15 +115,36 @@ final class ResidualBlock: TransformerBlock {
             return
         }
         for (name, branch) in branches.reversed() {
-            var result = x
-            if let after = branch.after {
-                result = Matrix(zeros: x.rows, x.columns)
-                after.backward(x, input: context.kept("\(name).result"), into: result)
-            }
-            let gradient = Matrix(uninitialized: x.rows, x.columns)
-            branch.layer.backward(result, into: gradient, accumulate: false, context)
-            finish(name, branch, gradient, x, context)
+            finish(name, branch, inputGradient(name, branch, x, context), x, context)
         }
+    }
+
+    /// The gradient of a layer's input, given that of the stream after it.
+    private func inputGradient(
+        _ name: String,
+        _ branch: Branch,
+        _ x: Matrix,
+        _ context: BlockContext
+    ) -> Matrix {
+        var result = x
+        if let dropout = context.dropout(name) {
+            result = x.copied()
+            dropout.apply(to: result)
+        }
+        if let after = branch.after {
+            let normed = result
+            result = Matrix(zeros: x.rows, x.columns)
+            after.backward(normed, input: context.kept("\(name).result"), into: result)
+        }
+        let gradient = Matrix(uninitialized: x.rows, x.columns)
+        branch.layer.backward(
+            result,
+            input: branch.input(context.kept("\(name).stream")),
+            into: gradient,
+            accumulate: false,
+            context
+        )
+        return gradient
     }
 
     /// Adds to the stream's gradient that of a layer's input, through the norm before it.
@@ -121,7 +158,7 @@ final class ResidualBlock: TransformerBlock {
         if let before = branch.before {
             before.backward(gradient, input: context.kept("\(name).stream"), into: x)
         } else {
-            for row in 0..<x.rows { ck_add(x.row(row), gradient.row(row), x.columns) }
+            gradient.add(to: x)
         }
     }
 }

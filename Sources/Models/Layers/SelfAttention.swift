@@ -43,7 +43,7 @@ final class SelfAttention: BlockLayer {
         }
     }
 
-    private var linears: [Linear] {
+    var linears: [Linear] {
         switch projections {
         case .separate(let q, let k, let v): [q, k, v, output]
         case .fused(let all), .interleaved(let all): [all, output]
@@ -55,19 +55,17 @@ final class SelfAttention: BlockLayer {
             + linears.flatMap(\.parameters)
     }
 
-    func pack(_ compute: ComputeType) {
-        for linear in linears { linear.pack(compute) }
-    }
 
     func forward(_ x: Matrix, into target: Matrix, accumulate: Bool, _ context: BlockContext) {
         var q: Matrix
         var k: Matrix
         let v: Matrix
+        let input = LinearInput(x, for: output, noise: context.noise)
         switch projections {
         case .separate(let toQueries, let toKeys, let toValues):
-            (q, k, v) = (toQueries(x), toKeys(x), toValues(x))
+            (q, k, v) = (toQueries(input), toKeys(input), toValues(input))
         case .fused(let all), .interleaved(let all):
-            (q, k, v) = parts(all(x))
+            (q, k, v) = parts(all(input))
         }
         if let queryNorm {
             context.keep("attention.plainQ", q)
@@ -79,10 +77,12 @@ final class SelfAttention: BlockLayer {
         }
         turn(q, k, context)
         let attended = context.attend(attention, q, k, v)
-        output(attended, into: target, accumulate: accumulate)
-        for (name, matrix) in [
-            ("input", x), ("q", q), ("k", k), ("v", v), ("attended", attended),
-        ] {
+        output(
+            LinearInput(attended, for: output, noise: context.noise),
+            into: target,
+            accumulate: accumulate
+        )
+        for (name, matrix) in [("q", q), ("k", k), ("v", v), ("attended", attended)] {
             context.keep("attention.\(name)", matrix)
         }
     }
@@ -118,14 +118,20 @@ final class SelfAttention: BlockLayer {
 
     func backward(
         _ gradient: Matrix,
+        input x: Matrix,
         into target: Matrix,
         accumulate: Bool,
         _ context: BlockContext
     ) {
-        let x = context.kept("attention.input")
+        let input = LinearInput(x, for: output, noise: context.noise)
         let attended = context.kept("attention.attended")
         let dAttended = Matrix(uninitialized: attended.rows, attended.columns)
-        output.backward(gradient, input: attended, into: dAttended)
+        output.backward(
+            gradient,
+            consumes: false,
+            input: LinearInput(attended, for: output, noise: context.noise),
+            into: dAttended
+        )
         switch projections {
         case .separate(let toQueries, let toKeys, let toValues):
             let (wide, narrow) = (toQueries.outputs, toKeys.outputs)
@@ -139,14 +145,14 @@ final class SelfAttention: BlockLayer {
             if let keyNorm {
                 dk = keyNorm.backwardStretches(dk, input: context.kept("attention.plainK"))
             }
-            toQueries.backward(dq, input: x, into: target, accumulate: accumulate)
-            toKeys.backward(dk, input: x, into: target, accumulate: true)
-            toValues.backward(dv, input: x, into: target, accumulate: true)
+            toQueries.backward(dq, input: input, into: target, accumulate: accumulate)
+            toKeys.backward(dk, input: input, into: target, accumulate: true)
+            toValues.backward(dv, input: input, into: target, accumulate: true)
         case .fused(let all), .interleaved(let all):
             let fused = Matrix(uninitialized: x.rows, all.outputs)
             let (dq, dk, dv) = parts(fused)
             backward(dAttended, attended, dq, dk, dv, context)
-            all.backward(fused, input: x, into: target, accumulate: accumulate)
+            all.backward(fused, input: input, into: target, accumulate: accumulate)
         }
     }
 
@@ -167,6 +173,7 @@ final class SelfAttention: BlockLayer {
             out: attended,
             logPartitions: context.kept("logPartitions"),
             offsets: context.offsets,
+            dropout: context.attentionDropout,
             dq: dq,
             dk: dk,
             dv: dv
