@@ -218,7 +218,7 @@ enum OneDNNThreads {
     @discardableResult
     static func set(_ count: Int) -> Int { Int(retort_set_threads(Int32(count))) }
 
-    /// Runs `body` for every index on the threads that the library uses for the calling one: threads of
+    /// Runs `body` for every index, handed out one by one, on the threads that the library uses for the calling one: threads of
     /// two kinds would wait for each other's processors, since the library's wait awake for a while.
     static func perform(_ count: Int, _ body: @Sendable (Int) -> Void) {
         let next = Atomic(0)
@@ -235,7 +235,7 @@ enum OneDNNThreads {
                 retort_parallel(
                     { $0?.assumingMemoryBound(to: (() -> Void).self).pointee() },
                     $0,
-                    Int32(count)
+                    Int32(min(count, Threads.count))
                 )
             }
             if isDone == 0 { DispatchQueue.concurrentPerform(iterations: count, execute: body) }

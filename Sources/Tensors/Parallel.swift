@@ -46,7 +46,7 @@ public func parallelEach(_ count: Int, _ body: @Sendable (_ index: Int) -> Void)
         for index in 0..<count { body(index) }
         return
     }
-    DispatchQueue.concurrentPerform(iterations: count, execute: body)
+    OneDNNThreads.perform(count, body)
 }
 
 /// Runs `body` for every index on up to `streams` threads, each of which does all of its work alone: loops
