@@ -26,7 +26,7 @@ public func exportHuggingFace(
         )
     }
     try SafetensorsWriter.write(
-        model.parameters.map {
+        model.mergedParameters.map {
             ($0.name, $0.shape, UnsafeBufferPointer(start: $0.value.base, count: $0.value.count))
         },
         type: type,

@@ -14,6 +14,11 @@ public protocol LanguageModel: AnyObject {
     /// [V, d]; the same object as `inputEmbedding` when the two are tied.
     var outputHead: Parameter { get }
 
+    /// What is trained: all weights, or low-rank factors under PEFT's names where there are some.
+    var trainedParameters: [Parameter] { get }
+    /// All weights as they are with their factors added.
+    var mergedParameters: [Parameter] { get }
+
     /// Makes the weights ready for training, whose products are computed in that precision; to be called
     /// before the first pass with a tape.
     func prepareTraining(_ compute: ComputeType)

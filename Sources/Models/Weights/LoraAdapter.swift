@@ -20,6 +20,8 @@ final class LoraAdapter: Sendable {
     /// The product that was read last: the rows of an embedding are asked for one by one.
     private let latest = Mutex<(name: String, factors: Factors)?>(nil)
 
+    /// What PEFT puts before the names of a model's modules.
+    static let tensorPrefix = "base_model.model."
     static let weightsName = "adapter_model.safetensors"
 
     /// The two factors of one weight's addition.
@@ -88,7 +90,7 @@ final class LoraAdapter: Sendable {
     private static func part(_ tensor: String, _ path: String) throws -> (
         module: String, factor: String?
     ) {
-        let prefix = "base_model.model."
+        let prefix = tensorPrefix
         guard tensor.hasPrefix(prefix) else { throw unknown(tensor, path) }
         let bare = tensor.dropFirst(prefix.count)
             .replacingOccurrences(of: ".modules_to_save.", with: ".")
