@@ -25,14 +25,18 @@ public func exportHuggingFace(
             remedy: "Check free space and permissions"
         )
     }
-    try SafetensorsWriter.write(
-        model.mergedParameters.map {
-            ($0.name, $0.shape, UnsafeBufferPointer(start: $0.value.base, count: $0.value.count))
-        },
-        type: type,
-        metadata: ["format": "pt"],
-        to: directory.appendingPathComponent("model.safetensors")
-    )
+    // Those with factors are copies, which must live until they are written.
+    let parameters = model.mergedParameters
+    try withExtendedLifetime(parameters) {
+        try SafetensorsWriter.write(
+            parameters.map {
+                ($0.name, $0.shape, UnsafeBufferPointer(start: $0.value.base, count: $0.value.count))
+            },
+            type: type,
+            metadata: ["format": "pt"],
+            to: directory.appendingPathComponent("model.safetensors")
+        )
+    }
     // Last, since a directory with a config.json is taken for a whole model.
     do {
         let config = try ConfigText.data(model.configuration.jsonObject(type: type))
