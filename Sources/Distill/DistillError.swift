@@ -14,7 +14,7 @@ public enum DistillError: Error, Equatable, CustomStringConvertible {
     case differentRun(path: String, differences: [String])
     /// A checkpoint's file is missing or not as it should be.
     case badCheckpoint(path: String, reason: String)
-    /// Too many steps in a row had infinite or undefined gradients.
+    /// Too many steps in a row were skipped.
     case diverged(step: Int, inARow: Int)
     /// No example of the split can be trained on.
     case noExamples(split: String, remedy: String)
@@ -44,8 +44,9 @@ public enum DistillError: Error, Equatable, CustomStringConvertible {
         case .badCheckpoint(let path, let reason):
             "\(path): \(reason); delete this checkpoint to go on from the one before"
         case .diverged(let step, let inARow):
-            "step \(step): gradients were infinite or undefined \(inARow) times in a row; "
-                + "lower learning_rate or raise warmup_steps"
+            "step \(step): skipped \(inARow) times in a row, for gradients that are infinite or "
+                + "undefined or losses that jumped (spike_factor); lower learning_rate or raise "
+                + "warmup_steps"
         case .noExamples(let split, let remedy):
             "no example of split \"\(split)\" can be used; \(remedy)"
         case .unfit(let reason):

@@ -51,6 +51,12 @@ extension DistillSettings {
         let type = try CriterionRegistry.type(criterion)
         _ = try criterionSettings(for: type)
         try requireName(schedule, among: Schedule.allCases.map(\.rawValue), kind: "schedule")
+        try require(
+            decaySteps == nil || schedule == Schedule.wsd.rawValue,
+            "decay_steps",
+            "\(decaySteps ?? 0) with schedule \(schedule)",
+            "only schedule: wsd has them; leave it out"
+        )
         if let template {
             try requireName(template, among: PromptTemplate.names, kind: "prompt template")
         }
@@ -67,7 +73,8 @@ extension DistillSettings {
             ("batch_examples", batchExamples), ("accumulate", accumulate),
             ("max_prompt_length", maxPromptLength), ("keep_checkpoints", keepCheckpoints),
             ("head_memory_mib", headMemoryMiB), ("loader_memory_mib", loaderMemoryMiB),
-            ("shuffle_window", shuffleWindow ?? 1),
+            ("shuffle_window", shuffleWindow ?? 1), ("skip_patience", skipPatience),
+            ("decay_steps", decaySteps ?? 1),
         ] {
             try require(
                 (1...1_000_000).contains(value),
@@ -100,6 +107,12 @@ extension DistillSettings {
                 "give a number above 0"
             )
         }
+        try require(
+            spikeFactor == 0 || (spikeFactor > 1 && spikeFactor.isFinite),
+            "spike_factor",
+            "\(spikeFactor)",
+            "give a number above 1, or 0 to skip no step for its loss"
+        )
         try require(
             (0...1).contains(learningRateFloor),
             "learning_rate_floor",
@@ -153,7 +166,7 @@ extension DistillSettings {
     func lines() throws -> [String: String] {
         let free: Set<CodingKeys> = [
             .output, .cache, .student, .checkpointEvery, .keepCheckpoints, .evalEvery,
-            .heldOutSplit, .unfinishedCache, .loaderMemoryMiB,
+            .heldOutSplit, .unfinishedCache, .loaderMemoryMiB, .skipPatience,
         ]
         let data = try JSONEncoder().encode(self)
         let object = try JSONSerialization.jsonObject(with: data) as? [String: Any] ?? [:]
@@ -168,33 +181,5 @@ extension DistillSettings {
     private static func line(_ value: Any) -> String {
         guard let table = value as? [String: Any] else { return "\(value)" }
         return table.keys.sorted().map { "\($0)=\(line(table[$0] ?? ""))" }.joined(separator: ",")
-    }
-}
-
-/// The learning rates' common factor.
-struct LearningRateSchedule {
-    let kind: DistillSettings.Schedule
-    let warmupSteps: Int
-    let totalSteps: Int
-    /// What the factor ends at.
-    let floor: Float
-
-    init(_ settings: DistillSettings, totalSteps: Int) {
-        kind = DistillSettings.Schedule(rawValue: settings.schedule) ?? .cosine
-        warmupSteps = min(settings.warmupSteps, totalSteps)
-        self.totalSteps = totalSteps
-        floor = settings.learningRateFloor
-    }
-
-    /// The factor of a step, counted from 0: rises over the warm-up, is 1 after it, then falls.
-    func factor(step: Int) -> Float {
-        guard step >= warmupSteps else { return Float(step + 1) / Float(warmupSteps + 1) }
-        let rest = max(1, totalSteps - warmupSteps)
-        let done = min(1, Float(step - warmupSteps) / Float(rest))
-        return switch kind {
-        case .constant: 1
-        case .linear: floor + (1 - floor) * (1 - done)
-        case .cosine: floor + (1 - floor) * 0.5 * (1 + Foundation.cos(Float.pi * done))
-        }
     }
 }

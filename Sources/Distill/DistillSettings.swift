@@ -20,6 +20,9 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         case linear
         /// No change.
         case constant
+        /// No change until the last `decay_steps`, and over those a straight line down to the floor:
+        /// warm-up, stable, decay (MiniCPM, arXiv 2404.06395).
+        case wsd
     }
 
     /// The directory of a cache.
@@ -81,10 +84,17 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var schedule = Schedule.cosine.rawValue
     /// The share of the highest rate that the schedule ends at.
     public var learningRateFloor: Float = 0
+    /// Steps of the decay of `wsd`; nil for a tenth of the run.
+    public var decaySteps: Int?
     /// Of weights, not of biases and norms.
     public var weightDecay: Float = 0.01
     /// The largest global norm of a step's gradient, student and projectors together.
     public var clip: Float = 1
+    /// Steps in a row that may be skipped; after so many the run ends.
+    public var skipPatience = 10
+    /// A step whose total loss is above so many times the median of the last ones is skipped; 0 skips
+    /// none for that.
+    public var spikeFactor = 5.0
     /// Of the projectors' first values and of the order of the data.
     public var seed: UInt64 = 1
     /// Precision of the head products.
@@ -149,7 +159,13 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         /// See `cache`.
         case learningRateFloor = "learning_rate_floor"
         /// See `cache`.
+        case decaySteps = "decay_steps"
+        /// See `cache`.
         case weightDecay = "weight_decay"
+        /// See `cache`.
+        case skipPatience = "skip_patience"
+        /// See `cache`.
+        case spikeFactor = "spike_factor"
         /// See `cache`.
         case maxLength = "max_length"
         /// See `cache`.
@@ -208,8 +224,11 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         try set(.warmupSteps, &warmupSteps)
         try set(.schedule, &schedule)
         try set(.learningRateFloor, &learningRateFloor)
+        decaySteps = try c.decodeIfPresent(Int.self, forKey: .decaySteps)
         try set(.weightDecay, &weightDecay)
         try set(.clip, &clip)
+        try set(.skipPatience, &skipPatience)
+        try set(.spikeFactor, &spikeFactor)
         try set(.seed, &seed)
         try set(.compute, &compute)
         try set(.maxLength, &maxLength)

@@ -3,7 +3,7 @@ import Foundation
 
 /// `done.json`: what a finished run came to.
 public struct DoneRecord: Codable, Sendable, Equatable {
-    /// Steps done, and those of them whose gradients were not finite.
+    /// Steps done, and those of them that were skipped.
     public var steps: Int
     /// See `steps`.
     public var skipped: Int

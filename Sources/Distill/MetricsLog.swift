@@ -14,8 +14,12 @@ public struct TrainingMetrics: Codable, Sendable, Equatable {
     public var heldOut: [String: Double]?
     /// The student's, as used in this step.
     public var learningRate: Double
-    /// Before clipping; nil where the step was skipped because it was not finite.
+    /// Before clipping; nil where it is not finite.
     public var gradientNorm: Double?
+    /// Why the step changed nothing, `not_finite` or `loss_spike`; nil for a step that was applied.
+    public var skipped: String?
+    /// Steps skipped up to this one without one between them that was applied; nil for 0.
+    public var skippedInARow: Int?
     /// Tokens the student ran over in this step, and a second.
     public var tokens: Int
     /// See `tokens`.
@@ -28,10 +32,11 @@ public struct TrainingMetrics: Codable, Sendable, Equatable {
     public var dropped: Int
 
     enum CodingKeys: String, CodingKey {
-        case step, steps, epoch, losses, tokens, examples, cut, dropped
+        case step, steps, epoch, losses, tokens, examples, cut, dropped, skipped
         case heldOut = "held_out"
         case learningRate = "learning_rate"
         case gradientNorm = "gradient_norm"
+        case skippedInARow = "skipped_in_a_row"
         case tokensPerSecond = "tokens_per_second"
     }
 }

@@ -12,7 +12,7 @@ final class StudentTraining {
     /// What one step did.
     struct StepResult {
         var sums = CriterionSums()
-        var outcome = Optimizer.Outcome(gradientNorm: 0, applied: false)
+        var outcome = Optimizer.Outcome(gradientNorm: 0)
         /// Tokens that the student ran over.
         var tokens = 0
         var examples = 0
@@ -69,7 +69,15 @@ final class StudentTraining {
     }
 
     /// One optimiser step over all of its micro-batches.
-    func step(_ batches: [MicroBatch], factor: Float) throws -> StepResult {
+    ///
+    /// - Parameters:
+    ///   - factor: Of every learning rate.
+    ///   - ceiling: The step is skipped where its total loss is above that.
+    func step(
+        _ batches: [MicroBatch],
+        factor: Float,
+        ceiling: Double? = nil
+    ) throws -> StepResult {
         let width = model.outputHead.value.columns
         let batches = batches.filter { !$0.rows.isEmpty }
         let statistics = try criterion.statistics(
@@ -102,7 +110,11 @@ final class StudentTraining {
             result.tokens += batch.sequences.tokenCount
             result.examples += batch.records.count
         }
-        result.outcome = optimizer.step(factor: factor)
+        let total = result.sums.means["total"] ?? 0
+        result.outcome = optimizer.step(
+            factor: factor,
+            isSpike: ceiling.map { total > $0 } ?? false
+        )
         if result.outcome.applied { models.studentHead.refresh() }
         return result
     }

@@ -34,9 +34,6 @@ public final class Trainer {
     /// What decides the numbers of this run, besides the cache.
     private let fingerprint: [String: String]
 
-    /// Steps in a row without a finite gradient after which a run gives up.
-    static let patience = 10
-
     /// Reads the teacher's head from the cache and draws the projectors; nothing is written yet.
     ///
     /// - Parameters:
@@ -223,12 +220,19 @@ public final class Trainer {
         let start = Date()
         let batches = try source.next(settings.accumulate)
         let factor = schedule.factor(step: state.step)
-        let result = try training.step(batches, factor: factor)
+        var window = state.losses ?? LossWindow()
+        let result = try training.step(
+            batches,
+            factor: factor,
+            ceiling: window.ceiling(factor: settings.spikeFactor)
+        )
+        if result.outcome.applied, let total = result.sums.means["total"] { window.append(total) }
+        state.losses = window
         state.step += 1
         state.applied = training.optimizer.applied
         state.skippedInARow = result.outcome.applied ? 0 : state.skippedInARow + 1
         state.skipped += result.outcome.applied ? 0 : 1
-        guard state.skippedInARow < Self.patience else {
+        guard state.skippedInARow < settings.skipPatience else {
             throw DistillError.diverged(step: state.step, inARow: state.skippedInARow)
         }
         let seconds = max(1e-9, Date().timeIntervalSince(start))
@@ -243,7 +247,9 @@ public final class Trainer {
             losses: result.sums.means.filter { $0.value.isFinite },
             heldOut: evaluates ? try heldOutLosses() : nil,
             learningRate: Double(settings.learningRate * factor),
-            gradientNorm: result.outcome.applied ? result.outcome.gradientNorm : nil,
+            gradientNorm: result.outcome.gradientNorm.isFinite ? result.outcome.gradientNorm : nil,
+            skipped: result.outcome.skip?.rawValue,
+            skippedInARow: result.outcome.applied ? nil : state.skippedInARow,
             tokens: result.tokens,
             tokensPerSecond: Double(result.tokens) / seconds,
             examples: result.examples,

@@ -12,9 +12,11 @@ struct TrainingCheckpoint {
         /// Steps done, and those whose gradients were applied.
         var step: Int
         var applied: Int
-        /// Steps in a row, up to this one, whose gradients were not finite.
+        /// Steps in a row, up to this one, that were skipped; and all that were.
         var skippedInARow: Int
         var skipped: Int
+        /// Total losses of the last applied steps; nil in checkpoints of older versions.
+        var losses: LossWindow?
         /// The settings that decide the numbers, and the cache's checksum.
         var settings: [String: String]
         var cache: String

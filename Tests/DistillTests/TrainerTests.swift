@@ -237,7 +237,10 @@ struct TrainerTests {
         )
         var skipped = 0
         #expect(throws: DistillError.diverged(step: 10, inARow: 10)) {
-            try trainer.run(progress: { skipped += $0.gradientNorm == nil ? 1 : 0 })
+            try trainer.run(progress: { metrics in
+                #expect(metrics.skippedInARow == metrics.step && metrics.gradientNorm == nil)
+                skipped += metrics.skipped == "not_finite" ? 1 : 0
+            })
         }
         #expect(skipped == 9)
     }

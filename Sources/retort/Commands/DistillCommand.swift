@@ -174,6 +174,22 @@ enum DistillStage {
         return descriptor
     }
 
+    /// One line about a step that changed nothing.
+    private static func skipLine(
+        _ title: String,
+        _ metrics: TrainingMetrics,
+        _ reason: String,
+        patience: Int
+    ) -> String {
+        let total = metrics.losses["total"].map { String(format: "%.3f", $0) } ?? "not a number"
+        let why =
+            reason == "loss_spike"
+            ? "its loss, \(total), is far above the last ones" : "its gradient is not finite"
+        return
+            "\(title): step \(metrics.step) skipped, \(why) (\(metrics.skippedInARow ?? 1) in a row; "
+            + "\(patience) end the run)"
+    }
+
     /// - Throws: `Failure` with code 75 when a stop was asked for.
     static func run(_ settings: DistillSettings, title: String) throws {
         let start = Date()
@@ -190,6 +206,12 @@ enum DistillStage {
         func show(_ metrics: TrainingMetrics) {
             if isFirst { progress.start(at: Double(metrics.step - 1)) }
             isFirst = false
+            if let reason = metrics.skipped {
+                progress.finish()
+                Console.say(
+                    skipLine(title, metrics, reason, patience: settings.skipPatience)
+                )
+            }
             let parts = ["total", "ce", "kd"].compactMap { name in
                 metrics.losses[name].map { String(format: "%@ %.3f", name, $0) }
             }
