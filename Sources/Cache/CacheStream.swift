@@ -87,7 +87,8 @@ public final class CacheStream: Sendable {
 
     private let seed: UInt64
     private let window: Int
-    private let size: BatchSize
+    /// When a batch is full.
+    public let size: BatchSize
     private let rank: Rank
     private let loader: CacheLoader
 

@@ -20,30 +20,6 @@ func requireName(_ name: String, among names: [String], kind: String) throws {
 }
 
 extension DistillSettings {
-    /// Passes over the data where neither `steps` nor `epochs` says how long.
-    public static let defaultEpochs = 3
-
-    /// Steps, and epochs, of a run at most.
-    static let longestRun = 1_000_000_000
-
-    /// Steps of a run over a split of so many examples, the last one perhaps not full.
-    ///
-    /// - Throws: `DistillError.badSetting` where that is no number of steps that a run can have.
-    func totalSteps(examples: Int) throws -> Int {
-        if let steps { return steps }
-        let epochs = epochs ?? Self.defaultEpochs
-        let perEpoch = (examples - 1) / batchExamples + 1
-        let (batches, overflow) = perEpoch.multipliedReportingOverflow(by: epochs)
-        let total = (batches - 1) / accumulate + 1
-        try require(
-            !overflow && total <= Self.longestRun,
-            "epochs",
-            "\(epochs)",
-            "over \(examples) examples that is more than 1,000,000,000 steps; give fewer"
-        )
-        return total
-    }
-
     /// Refuses what makes no sense, before anything is loaded.
     ///
     /// - Throws: `DistillError.badSetting` or `.unknownName`, with the key and the remedy.
@@ -74,7 +50,7 @@ extension DistillSettings {
             ("max_prompt_length", maxPromptLength), ("keep_checkpoints", keepCheckpoints),
             ("head_memory_mib", headMemoryMiB), ("loader_memory_mib", loaderMemoryMiB),
             ("shuffle_window", shuffleWindow ?? 1), ("skip_patience", skipPatience),
-            ("decay_steps", decaySteps ?? 1),
+            ("decay_steps", decaySteps ?? 1), ("batch_tokens", batchTokens ?? 1),
         ] {
             try require(
                 (1...1_000_000).contains(value),

@@ -72,6 +72,9 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var epochs: Int?
     /// Examples of one micro-batch.
     public var batchExamples = 32
+    /// Instead of `batch_examples`: as many examples as have so many of the teacher's tokens together, one
+    /// at least.
+    public var batchTokens: Int?
     /// Micro-batches of one optimiser step; changes memory, not numbers.
     public var accumulate = 1
     /// Of the student, at its highest.
@@ -151,6 +154,8 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         /// See `cache`.
         case batchExamples = "batch_examples"
         /// See `cache`.
+        case batchTokens = "batch_tokens"
+        /// See `cache`.
         case learningRate = "learning_rate"
         /// See `cache`.
         case projectorLearningRate = "projector_learning_rate"
@@ -218,6 +223,7 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         steps = try c.decodeIfPresent(Int.self, forKey: .steps)
         epochs = try c.decodeIfPresent(Int.self, forKey: .epochs)
         try set(.batchExamples, &batchExamples)
+        batchTokens = try c.decodeIfPresent(Int.self, forKey: .batchTokens)
         try set(.accumulate, &accumulate)
         try set(.learningRate, &learningRate)
         try set(.projectorLearningRate, &projectorLearningRate)

@@ -78,7 +78,12 @@ public final class Trainer {
             maxPromptLength: settings.maxPromptLength
         )
         let examples = try reader.requireExamples(split: settings.split)
-        totalSteps = try settings.totalSteps(examples: examples)
+        if settings.batchTokens == nil {
+            totalSteps = try settings.totalSteps(examples: examples)
+        } else {
+            let stream = try Self.stream(settings.split, reader, settings, reading)
+            totalSteps = try settings.totalSteps(batches: stream.batchCount)
+        }
         (settings.steps, settings.epochs) = (totalSteps, nil)
         self.settings = settings
         schedule = LearningRateSchedule(settings, totalSteps: totalSteps)
@@ -239,11 +244,10 @@ public final class Trainer {
         let evaluates =
             state.step == totalSteps
             || (settings.evalEvery > 0 && state.step % settings.evalEvery == 0)
-        let epoch = Double(state.step * settings.accumulate) / Double(source.batchesPerEpoch)
         return TrainingMetrics(
             step: state.step,
             steps: totalSteps,
-            epoch: epoch,
+            epoch: source.epochs,
             losses: result.sums.means.filter { $0.value.isFinite },
             heldOut: evaluates ? try heldOutLosses() : nil,
             learningRate: Double(settings.learningRate * factor),
@@ -270,12 +274,21 @@ public final class Trainer {
     }
 
     func stream(_ split: String) throws -> CacheStream {
+        try Self.stream(split, reader, settings, reading)
+    }
+
+    private static func stream(
+        _ split: String,
+        _ reader: CacheReader,
+        _ settings: DistillSettings,
+        _ reading: TeacherReading
+    ) throws -> CacheStream {
         try CacheStream(
             reader: reader,
             split: split,
             seed: settings.seed,
             window: settings.shuffleWindow,
-            batch: .examples(settings.batchExamples),
+            batch: settings.batchSize,
             reading: .init(memory: settings.loaderMemoryMiB << 20),
             hidden: reading.hidden,
             logits: reading.readsTopK,

@@ -17,6 +17,7 @@ struct SettingsTests {
         ("dskd_cma", { $0.criterion = "dskd_cmb" }),
         ("forward_kl", { $0.divergence = "foward_kl" }),
         ("cosine", { $0.schedule = "cosin" }), ("alpaca", { $0.template = "alpacca" }),
+        ("batch_tokens", { $0.batchTokens = 0 }),
         ("steps", { ($0.steps, $0.epochs) = (1, 1) }), ("cache", { $0.cache = "" }),
         ("skip_patience", { $0.skipPatience = 0 }), ("spike_factor", { $0.spikeFactor = 1 }),
         ("spike_factor", { $0.spikeFactor = -.infinity }),
@@ -46,6 +47,21 @@ struct SettingsTests {
             }
             #expect(error?.description.contains("distill.epochs") == true)
         }
+    }
+
+    @Test("epochs of batches filled by tokens are counted one by one")
+    func countedSteps() throws {
+        var settings = DistillSettings(cache: "c", output: "o", student: "s")
+        (settings.epochs, settings.batchTokens, settings.accumulate) = (3, 100, 2)
+        #expect(try settings.totalSteps(batches: { [3, 4, 2][$0] }) == 5)
+        #expect(settings.stepInWords == "up to 2 x 100 tokens")
+        settings.epochs = 1001
+        let error = #expect(throws: DistillError.self) {
+            try settings.totalSteps(batches: { _ in 1 })
+        }
+        #expect(error?.description.contains("distill.epochs") == true)
+        settings.steps = 7
+        #expect(try settings.totalSteps(batches: { _ in 1 }) == 7)
     }
 
     @Test("keys that are missing keep their defaults, and settings survive a round trip")

@@ -142,7 +142,7 @@ enum DistillStage {
         let trainer = try trainer(settings)
         return """
             distill: \(settings.criterion), \(trainer.totalSteps) steps of \
-            \(settings.batchExamples * settings.accumulate) examples
+            \(settings.stepInWords)
               cache    \(settings.cache)
               student  \(settings.student.from)
               output   \(settings.output)
@@ -198,7 +198,7 @@ enum DistillStage {
         let trainer = try trainer(settings)
         Console.say(
             "\(title): \(settings.criterion), \(trainer.totalSteps) steps of "
-                + "\(settings.batchExamples * settings.accumulate) examples, learning rate "
+                + "\(settings.stepInWords), learning rate "
                 + "\(settings.learningRate)"
         )
         let progress = ProgressLine(title, unit: "steps")
