@@ -96,6 +96,12 @@ extension DistillSettings {
             "give a number from 0 to 1"
         )
         try require(
+            (0..<1).contains(ema),
+            "ema",
+            "\(ema)",
+            "give a number below 1, such as 0.999, or 0 for no average"
+        )
+        try require(
             (0..<1).contains(weightDecay),
             "weight_decay",
             "\(weightDecay)",

@@ -93,6 +93,8 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var weightDecay: Float = 0.01
     /// The largest global norm of a step's gradient, student and projectors together.
     public var clip: Float = 1
+    /// Decay of the weights' moving average, which then is what is evaluated and exported; 0 keeps none.
+    public var ema = 0.0
     /// Steps in a row that may be skipped; after so many the run ends.
     public var skipPatience = 10
     /// A step whose total loss is above so many times the median of the last ones is skipped; 0 skips
@@ -126,7 +128,7 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         /// One for each property, in snake case.
         case cache, output, student, criterion, temperature, divergence, steps, epochs, accumulate
         /// See `cache`.
-        case schedule, clip, seed, compute, template, split, projectors, layers
+        case schedule, clip, seed, compute, template, split, projectors, layers, ema
         /// See `cache`.
         case unfinishedCache = "unfinished_cache"
         /// See `cache`.
@@ -233,6 +235,7 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         decaySteps = try c.decodeIfPresent(Int.self, forKey: .decaySteps)
         try set(.weightDecay, &weightDecay)
         try set(.clip, &clip)
+        try set(.ema, &ema)
         try set(.skipPatience, &skipPatience)
         try set(.spikeFactor, &spikeFactor)
         try set(.seed, &seed)

@@ -76,8 +76,8 @@ final class Optimizer {
 
     private func apply(scale: Float, factor: Float) {
         applied += 1
-        let correction1 = Float(1 - power(Double(Self.beta1), applied))
-        let correction2 = Float(1 - power(Double(Self.beta2), applied))
+        let correction1 = Float(1 - WeightAverage.power(Double(Self.beta1), applied))
+        let correction2 = Float(1 - WeightAverage.power(Double(Self.beta2), applied))
         for slot in slots {
             guard let gradient = slot.parameter.gradient else { continue }
             let value = slot.parameter.value
@@ -102,15 +102,5 @@ final class Optimizer {
                 )
             }
         }
-    }
-
-    private func power(_ base: Double, _ exponent: Int) -> Double {
-        var (result, factor, rest) = (1.0, base, exponent)
-        while rest > 0 {
-            if rest & 1 == 1 { result *= factor }
-            factor *= factor
-            rest >>= 1
-        }
-        return result
     }
 }

@@ -8,6 +8,8 @@ final class StudentTraining {
     let models: CriterionModels
     let optimizer: Optimizer
     let engine: HeadLoss
+    /// Of the student and the projectors; nil where none is kept.
+    let average: WeightAverage?
 
     /// What one step did.
     struct StepResult {
@@ -66,7 +68,26 @@ final class StudentTraining {
         if let path = settings.projectorsFrom {
             try ProjectorFile.load(path, into: criterion.projectors, criterion: type.name)
         }
+        average =
+            settings.ema > 0
+            ? WeightAverage(optimizer.slots.map(\.parameter), decay: settings.ema) : nil
     }
+
+    /// Runs `body` with the averaged weights in place of the trained ones, where there are such; before
+    /// the first applied step there are none.
+    func withAverage<Result>(_ body: () throws -> Result) rethrows -> Result {
+        guard let average, optimizer.applied > 0 else { return try body() }
+        average.exchange()
+        weightsChanged()
+        defer {
+            average.exchange()
+            weightsChanged()
+        }
+        return try body()
+    }
+
+    /// What is made from the weights has to be made anew.
+    func weightsChanged() { models.studentHead.refresh() }
 
     /// One optimiser step over all of its micro-batches.
     ///
@@ -115,7 +136,10 @@ final class StudentTraining {
             factor: factor,
             isSpike: ceiling.map { total > $0 } ?? false
         )
-        if result.outcome.applied { models.studentHead.refresh() }
+        if result.outcome.applied {
+            weightsChanged()
+            average?.update(step: optimizer.applied)
+        }
         return result
     }
 

@@ -27,7 +27,7 @@ public final class Trainer {
     let reader: CacheReader
     let tokenizer: Tokenizer
     let training: StudentTraining
-    private let encoder: StudentEncoder
+    let encoder: StudentEncoder
     private let schedule: LearningRateSchedule
     private let pairs: Bool
     private let reading: TeacherReading
@@ -262,17 +262,6 @@ public final class Trainer {
         )
     }
 
-    /// Means over the held-out split; nil where the cache has none.
-    public func heldOutLosses() throws -> [String: Double]? {
-        guard reader.recordCount(split: settings.heldOutSplit) > 0 else { return nil }
-        let batches = try stream(settings.heldOutSplit).batches(epoch: 0)
-        var sums = CriterionSums()
-        while let batch = try batches.next() {
-            sums.add(try training.losses(try makeBatch(batch.records)))
-        }
-        return sums.means.filter { $0.value.isFinite }
-    }
-
     func stream(_ split: String) throws -> CacheStream {
         try Self.stream(split, reader, settings, reading)
     }
@@ -312,48 +301,5 @@ public final class Trainer {
             to: checkpoints,
             keep: settings.keepCheckpoints
         )
-    }
-
-    private func finish(_ last: TrainingMetrics?, _ state: TrainingCheckpoint.State) throws {
-        let heldOut = try last?.heldOut ?? heldOutLosses()
-        // A student whose losses are no numbers must not pass for a trained one.
-        let isFinite = heldOut.map { $0["ce"]?.isFinite ?? false } ?? true
-        guard isFinite, last.map({ $0.losses["total"] != nil }) ?? true else {
-            throw DistillError.diverged(step: state.step, inARow: max(1, state.skippedInARow))
-        }
-        let student = output.appendingPathComponent("student")
-        try RunFiles.makeDirectory(student)
-        try RunFiles.writing(student) {
-            try exportHuggingFace(training.model, to: student, type: .f32)
-            try tokenizer.write(to: student)
-        }
-        let card = ModelCard(
-            settings: settings,
-            cache: reader.manifest,
-            steps: state.step,
-            heldOut: heldOut
-        )
-        try RunFiles.write(
-            Data(card.text.utf8),
-            to: student.appendingPathComponent("README.md")
-        )
-        let projectors = training.criterion.projectors.flatMap(\.parameters)
-        if !projectors.isEmpty {
-            try TrainingCheckpoint.writeParameters(
-                projectors,
-                to: output,
-                TrainingCheckpoint.projectorFile
-            )
-        }
-        let done = DoneRecord(
-            steps: state.step,
-            skipped: state.skipped,
-            losses: last?.losses ?? [:],
-            heldOut: heldOut,
-            weightsSHA256: try sha256(of: student.appendingPathComponent("model.safetensors")),
-            settings: state.settings,
-            cache: state.cache
-        )
-        try RunFiles.write(RunFiles.json(done), to: output.appendingPathComponent("done.json"))
     }
 }

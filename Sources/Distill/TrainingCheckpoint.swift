@@ -27,6 +27,8 @@ struct TrainingCheckpoint {
     static let modelFile = "model.safetensors"
     static let projectorFile = "projectors.safetensors"
     static let optimizerFile = "optimizer.safetensors"
+    /// Of the averaged weights, where they are kept.
+    static let averageFile = "average.safetensors"
     static let stateFile = "state.json"
 
     let directory: URL
@@ -109,7 +111,22 @@ struct TrainingCheckpoint {
         let url = directory.appendingPathComponent(optimizerFile)
         try RunFiles.writing(url) { try SafetensorsWriter.write(moments, type: .f32, to: url) }
         var state = state
-        for file in [modelFile, projectorFile, optimizerFile] {
+        var files = [modelFile, projectorFile, optimizerFile]
+        if let average = training.average {
+            let url = directory.appendingPathComponent(averageFile)
+            let tensors = average.entries.enumerated().map { index, entry in
+                (
+                    name: key("ema", index, entry.parameter), shape: entry.parameter.shape,
+                    values: UnsafeBufferPointer(
+                        start: entry.average.base,
+                        count: entry.average.count
+                    )
+                )
+            }
+            try RunFiles.writing(url) { try SafetensorsWriter.write(tensors, type: .f32, to: url) }
+            files.append(averageFile)
+        }
+        for file in files {
             state.files[file] = try sha256(of: directory.appendingPathComponent(file))
         }
         try RunFiles.write(
@@ -142,8 +159,16 @@ struct TrainingCheckpoint {
                 ]
             }
         )
+        if let average = training.average {
+            try read(
+                Self.averageFile,
+                average.entries.enumerated().map { index, entry in
+                    (Self.key("ema", index, entry.parameter), entry.average)
+                }
+            )
+        }
         training.optimizer.applied = state.applied
-        training.models.studentHead.refresh()
+        training.weightsChanged()
     }
 
     private func read(_ file: String, _ targets: [(name: String, matrix: Matrix)]) throws {

@@ -17,6 +17,7 @@ struct SettingsTests {
         ("dskd_cma", { $0.criterion = "dskd_cmb" }),
         ("forward_kl", { $0.divergence = "foward_kl" }),
         ("cosine", { $0.schedule = "cosin" }), ("alpaca", { $0.template = "alpacca" }),
+        ("ema", { $0.ema = 1 }), ("ema", { $0.ema = .nan }),
         ("batch_tokens", { $0.batchTokens = 0 }),
         ("steps", { ($0.steps, $0.epochs) = (1, 1) }), ("cache", { $0.cache = "" }),
         ("skip_patience", { $0.skipPatience = 0 }), ("spike_factor", { $0.spikeFactor = 1 }),
