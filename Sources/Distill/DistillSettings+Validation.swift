@@ -36,6 +36,20 @@ extension DistillSettings {
         if let template {
             try requireName(template, among: PromptTemplate.names, kind: "prompt template")
         }
+        try requireName(bestBy, among: BestBy.allCases.map(\.rawValue), kind: "best_by")
+        try requireName(export, among: Export.allCases.map(\.rawValue), kind: "export")
+        try require(
+            keepBest == 0 || bestBy != BestBy.rougeL.rawValue || evalGenerate > 0,
+            "best_by",
+            "rouge_l without answers",
+            "give eval_generate the number of held-out prompts to answer, such as 64"
+        )
+        try require(
+            export != Export.best.rawValue || keepBest > 0,
+            "export",
+            "best with keep_best 0",
+            "give keep_best: 1, and eval_every the steps between evaluations"
+        )
         try require(steps == nil || epochs == nil, "steps", "both steps and epochs", "give one")
         for (key, value) in [("steps", steps ?? 1), ("epochs", epochs ?? 1)] {
             try require(
@@ -51,6 +65,7 @@ extension DistillSettings {
             ("head_memory_mib", headMemoryMiB), ("loader_memory_mib", loaderMemoryMiB),
             ("shuffle_window", shuffleWindow ?? 1), ("skip_patience", skipPatience),
             ("decay_steps", decaySteps ?? 1), ("batch_tokens", batchTokens ?? 1),
+            ("max_new_tokens", maxNewTokens),
         ] {
             try require(
                 (1...1_000_000).contains(value),
@@ -68,7 +83,8 @@ extension DistillSettings {
         )
         for (key, value) in [
             ("warmup_steps", warmupSteps), ("checkpoint_every", checkpointEvery),
-            ("eval_every", evalEvery),
+            ("eval_every", evalEvery), ("eval_generate", evalGenerate), ("keep_best", keepBest),
+            ("sample_every", sampleEvery),
         ] {
             try require(value >= 0, key, "\(value)", "give 0 or more")
         }
@@ -146,10 +162,16 @@ extension DistillSettings {
 
     /// The settings that change numbers, as one line each.
     func lines() throws -> [String: String] {
-        let free: Set<CodingKeys> = [
-            .output, .cache, .student, .checkpointEvery, .keepCheckpoints, .evalEvery,
-            .heldOutSplit, .unfinishedCache, .loaderMemoryMiB, .skipPatience,
+        var free: Set<CodingKeys> = [
+            .output, .cache, .student, .checkpointEvery, .keepCheckpoints, .unfinishedCache,
+            .loaderMemoryMiB, .skipPatience, .sampleEvery, .samplePrompts,
         ]
+        // What is measured on the way decides nothing but which student is the best.
+        if export != Export.best.rawValue {
+            free.formUnion([
+                .evalEvery, .heldOutSplit, .evalGenerate, .maxNewTokens, .keepBest, .bestBy,
+            ])
+        }
         let data = try JSONEncoder().encode(self)
         let object = try JSONSerialization.jsonObject(with: data) as? [String: Any] ?? [:]
         var lines: [String: String] = [:]

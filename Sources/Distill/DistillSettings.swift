@@ -25,6 +25,22 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         case wsd
     }
 
+    /// What makes one student better than another.
+    public enum BestBy: String, Codable, Sendable, CaseIterable {
+        /// The lower `total` over the held-out split.
+        case loss
+        /// The higher mean ROUGE-L F1 of its answers to held-out prompts.
+        case rougeL = "rouge_l"
+    }
+
+    /// Which weights a finished run exports.
+    public enum Export: String, Codable, Sendable, CaseIterable {
+        /// Those after the last step.
+        case last
+        /// The best by `best_by` of those that were evaluated.
+        case best
+    }
+
     /// The directory of a cache.
     public var cache: String
     /// Whether the shards that are finished will do while an extraction still runs.
@@ -120,6 +136,20 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var keepCheckpoints = 2
     /// Steps between held-out losses; 0 for the end alone.
     public var evalEvery = 0
+    /// Held-out examples whose prompts are answered at each evaluation, for ROUGE-L; 0 for none.
+    public var evalGenerate = 0
+    /// Tokens of an answer at most, in evaluations and samples; the choice is greedy.
+    public var maxNewTokens = 128
+    /// Students kept in `checkpoints/best-…`, the best of those that were evaluated; 0 keeps none.
+    public var keepBest = 0
+    /// A name of `BestBy`.
+    public var bestBy = BestBy.loss.rawValue
+    /// A name of `Export`: what `student/` becomes.
+    public var export = Export.last.rawValue
+    /// Steps between samples of the student's answers; 0 for none.
+    public var sampleEvery = 0
+    /// What the samples answer; the first four held-out prompts where there is none.
+    public var samplePrompts: [String] = []
     /// Memory for one chunk of logits.
     public var headMemoryMiB = 64
 
@@ -128,7 +158,7 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         /// One for each property, in snake case.
         case cache, output, student, criterion, temperature, divergence, steps, epochs, accumulate
         /// See `cache`.
-        case schedule, clip, seed, compute, template, split, projectors, layers, ema
+        case schedule, clip, seed, compute, template, split, projectors, layers, ema, export
         /// See `cache`.
         case unfinishedCache = "unfinished_cache"
         /// See `cache`.
@@ -185,6 +215,18 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         case keepCheckpoints = "keep_checkpoints"
         /// See `cache`.
         case evalEvery = "eval_every"
+        /// See `cache`.
+        case evalGenerate = "eval_generate"
+        /// See `cache`.
+        case maxNewTokens = "max_new_tokens"
+        /// See `cache`.
+        case keepBest = "keep_best"
+        /// See `cache`.
+        case bestBy = "best_by"
+        /// See `cache`.
+        case sampleEvery = "sample_every"
+        /// See `cache`.
+        case samplePrompts = "sample_prompts"
         /// See `cache`.
         case headMemoryMiB = "head_memory_mib"
     }
@@ -248,6 +290,13 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         try set(.checkpointEvery, &checkpointEvery)
         try set(.keepCheckpoints, &keepCheckpoints)
         try set(.evalEvery, &evalEvery)
+        try set(.evalGenerate, &evalGenerate)
+        try set(.maxNewTokens, &maxNewTokens)
+        try set(.keepBest, &keepBest)
+        try set(.bestBy, &bestBy)
+        try set(.export, &export)
+        try set(.sampleEvery, &sampleEvery)
+        try set(.samplePrompts, &samplePrompts)
         try set(.headMemoryMiB, &headMemoryMiB)
     }
 }

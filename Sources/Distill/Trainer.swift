@@ -108,6 +108,7 @@ public final class Trainer {
         fingerprint = try settings.fingerprint(of: model, tokenizer: tokenizer)
         // What the cache does not have is told now, not when the output lies there already.
         _ = try stream(settings.split)
+        try requireEvaluation()
     }
 
     private static func requireFit(
@@ -133,7 +134,7 @@ public final class Trainer {
         }
     }
 
-    private var checkpoints: URL { output.appendingPathComponent("checkpoints") }
+    var checkpoints: URL { output.appendingPathComponent("checkpoints") }
 
     /// Trains to the end, or until `shouldStop` says so after a step.
     ///
@@ -143,10 +144,12 @@ public final class Trainer {
     /// - Parameters:
     ///   - shouldStop: Looked at after every step, for a signal handler's flag.
     ///   - progress: Called after every step, with what `metrics.jsonl` gets.
+    ///   - notice: Called with what else there is to say.
     /// - Throws: `DistillError`, `CacheError`, `ModelError`.
     public func run(
         shouldStop: () -> Bool = { false },
-        progress: (TrainingMetrics) -> Void = { _ in }
+        progress: (TrainingMetrics) -> Void = { _ in },
+        notice: (TrainingNotice) -> Void = { _ in }
     ) throws -> TrainingOutcome {
         try RunFiles.makeDirectory(output)
         if let done = DoneRecord.read(output) {
@@ -158,19 +161,33 @@ public final class Trainer {
             RunFiles.json(settings),
             to: output.appendingPathComponent("config.resolved.json")
         )
-        let log = try MetricsLog(
+        let log = try StepLog<TrainingMetrics>(
             output.appendingPathComponent("metrics.jsonl"),
             keepingSteps: state.step
         )
+        let samples = try settings.sampleEvery > 0 ? sampleLog(keepingSteps: state.step) : nil
+        best.forget(after: state.step)
         let source = try MicroBatchSource(
             stream(settings.split),
             position: state.step * settings.accumulate,
             make: makeBatch
         )
         while state.step < totalSteps {
-            let metrics = try step(source, &state)
+            var metrics = try step(source, &state)
+            if evaluates(after: state.step), let heldOut = try heldOutLosses() {
+                metrics.heldOut = heldOut
+                if let place = try keepIfBest(step: state.step, heldOut) {
+                    notice(.best(step: state.step, path: place.path))
+                }
+            }
             try log.append(metrics)
             progress(metrics)
+            if let samples, self.samples(after: state.step) {
+                for sample in try takeSamples(step: state.step) {
+                    try samples.append(sample)
+                    notice(.sample(sample))
+                }
+            }
             let isLast = state.step == totalSteps
             if shouldStop() && !isLast {
                 try checkpoint(state)
@@ -182,6 +199,10 @@ public final class Trainer {
         }
         try finish(log.last, state)
         return .finished(steps: state.step)
+    }
+
+    private func sampleLog(keepingSteps step: Int) throws -> StepLog<TrainingSample> {
+        try StepLog(output.appendingPathComponent("samples.jsonl"), keepingSteps: step)
     }
 
     private func resume() throws -> TrainingCheckpoint.State {
@@ -241,15 +262,11 @@ public final class Trainer {
             throw DistillError.diverged(step: state.step, inARow: state.skippedInARow)
         }
         let seconds = max(1e-9, Date().timeIntervalSince(start))
-        let evaluates =
-            state.step == totalSteps
-            || (settings.evalEvery > 0 && state.step % settings.evalEvery == 0)
         return TrainingMetrics(
             step: state.step,
             steps: totalSteps,
             epoch: source.epochs,
             losses: result.sums.means.filter { $0.value.isFinite },
-            heldOut: evaluates ? try heldOutLosses() : nil,
             learningRate: Double(settings.learningRate * factor),
             gradientNorm: result.outcome.gradientNorm.isFinite ? result.outcome.gradientNorm : nil,
             skipped: result.outcome.skip?.rawValue,

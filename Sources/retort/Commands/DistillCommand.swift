@@ -174,22 +174,6 @@ enum DistillStage {
         return descriptor
     }
 
-    /// One line about a step that changed nothing.
-    private static func skipLine(
-        _ title: String,
-        _ metrics: TrainingMetrics,
-        _ reason: String,
-        patience: Int
-    ) -> String {
-        let total = metrics.losses["total"].map { String(format: "%.3f", $0) } ?? "not a number"
-        let why =
-            reason == "loss_spike"
-            ? "its loss, \(total), is far above the last ones" : "its gradient is not finite"
-        return
-            "\(title): step \(metrics.step) skipped, \(why) (\(metrics.skippedInARow ?? 1) in a row; "
-            + "\(patience) end the run)"
-    }
-
     /// - Throws: `Failure` with code 75 when a stop was asked for.
     static func run(_ settings: DistillSettings, title: String) throws {
         let start = Date()
@@ -208,9 +192,8 @@ enum DistillStage {
             isFirst = false
             if let reason = metrics.skipped {
                 progress.finish()
-                Console.say(
-                    skipLine(title, metrics, reason, patience: settings.skipPatience)
-                )
+                let line = TrainingWords.skipped(metrics, reason, patience: settings.skipPatience)
+                Console.say("\(title): \(line)")
             }
             let parts = ["total", "ce", "kd"].compactMap { name in
                 metrics.losses[name].map { String(format: "%@ %.3f", name, $0) }
@@ -222,7 +205,15 @@ enum DistillStage {
                     + ProgressLine.count(metrics.tokensPerSecond) + " tokens/s"
             )
         }
-        let outcome = try trainer.run(shouldStop: { Signals.shouldStop }, progress: show)
+        func tell(_ notice: TrainingNotice) {
+            progress.finish()
+            Console.say("\(title): \(TrainingWords.line(notice))")
+        }
+        let outcome = try trainer.run(
+            shouldStop: { Signals.shouldStop },
+            progress: show,
+            notice: tell
+        )
         progress.finish()
         switch outcome {
         case .finished(let steps):

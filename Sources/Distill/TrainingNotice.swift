@@ -1,0 +1,7 @@
+/// What a run has to say besides its figures.
+public enum TrainingNotice: Sendable, Equatable {
+    /// What the student answered.
+    case sample(TrainingSample)
+    /// A student that is among the best so far, and where it lies.
+    case best(step: Int, path: String)
+}

@@ -1,0 +1,31 @@
+import Cache
+import Distill
+import Foundation
+
+/// What training says on the console, a line each.
+enum TrainingWords {
+    /// Characters of a prompt and of an answer that are shown.
+    private static let promptWidth = 40, answerWidth = 100
+
+    /// A step that changed nothing.
+    static func skipped(_ metrics: TrainingMetrics, _ reason: String, patience: Int) -> String {
+        let total = metrics.losses["total"].map { String(format: "%.3f", $0) } ?? "not a number"
+        let why =
+            reason == "loss_spike"
+            ? "its loss, \(total), is far above the last ones" : "its gradient is not finite"
+        return "step \(metrics.step) skipped, \(why) (\(metrics.skippedInARow ?? 1) in a row; "
+            + "\(patience) end the run)"
+    }
+
+    /// Prompts and answers are anybody's, and are escaped.
+    static func line(_ notice: TrainingNotice) -> String {
+        switch notice {
+        case .sample(let sample):
+            let prompt = DisplayText.shortened(sample.prompt, to: promptWidth)
+            let answer = DisplayText.shortened(sample.answer, to: answerWidth)
+            return "step \(sample.step)  \(prompt)  ->  \(answer.isEmpty ? "(nothing)" : answer)"
+        case .best(let step, let path):
+            return "step \(step) is among the best so far: \(DisplayText.escaped(path))"
+        }
+    }
+}
