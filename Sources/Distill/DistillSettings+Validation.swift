@@ -165,6 +165,7 @@ extension DistillSettings {
         var free: Set<CodingKeys> = [
             .output, .cache, .student, .checkpointEvery, .keepCheckpoints, .unfinishedCache,
             .loaderMemoryMiB, .skipPatience, .sampleEvery, .samplePrompts,
+            .tensorboard,
         ]
         // What is measured on the way decides nothing but which student is the best.
         if export != Export.best.rawValue {

@@ -150,6 +150,8 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var sampleEvery = 0
     /// What the samples answer; the first four held-out prompts where there is none.
     public var samplePrompts: [String] = []
+    /// Whether the figures are written for TensorBoard, too.
+    public var tensorboard = true
     /// Memory for one chunk of logits.
     public var headMemoryMiB = 64
 
@@ -159,6 +161,8 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         case cache, output, student, criterion, temperature, divergence, steps, epochs, accumulate
         /// See `cache`.
         case schedule, clip, seed, compute, template, split, projectors, layers, ema, export
+        /// See `cache`.
+        case tensorboard
         /// See `cache`.
         case unfinishedCache = "unfinished_cache"
         /// See `cache`.
@@ -297,6 +301,7 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         try set(.export, &export)
         try set(.sampleEvery, &sampleEvery)
         try set(.samplePrompts, &samplePrompts)
+        try set(.tensorboard, &tensorboard)
         try set(.headMemoryMiB, &headMemoryMiB)
     }
 }

@@ -166,6 +166,9 @@ public final class Trainer {
             keepingSteps: state.step
         )
         let samples = try settings.sampleEvery > 0 ? sampleLog(keepingSteps: state.step) : nil
+        let board =
+            try settings.tensorboard
+            ? TensorBoardLog(output, keepingSteps: state.step) : nil
         best.forget(after: state.step)
         let source = try MicroBatchSource(
             stream(settings.split),
@@ -181,6 +184,7 @@ public final class Trainer {
                 }
             }
             try log.append(metrics)
+            try board?.append(metrics)
             progress(metrics)
             if let samples, self.samples(after: state.step) {
                 for sample in try takeSamples(step: state.step) {
