@@ -44,7 +44,9 @@ final class TensorBoardLog {
         }
         let single: [(String, Double?)] = [
             ("learning_rate", metrics.learningRate), ("gradient_norm", metrics.gradientNorm),
-            ("tokens_per_second", metrics.tokensPerSecond),
+            ("tokens_per_second", metrics.tokensPerSecond), ("share_of_peak", metrics.shareOfPeak),
+            ("seconds", metrics.seconds), ("data_seconds", metrics.dataSeconds),
+            ("memory_mib", metrics.memoryMiB),
         ]
         let all =
             group("train", metrics.losses) + group("held_out", metrics.heldOut ?? [:])

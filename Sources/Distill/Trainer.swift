@@ -15,8 +15,9 @@ public enum TrainingOutcome: Sendable, Equatable {
 
 /// Trains a student from a cache, the teacher gone.
 ///
-/// In the output directory: `config.resolved.json`, `metrics.jsonl`, `checkpoints/`, and at the end
-/// `student/` (a Hugging Face directory), `projectors.safetensors` and `done.json`.
+/// In the output directory: `config.resolved.json`, `run.json`, `metrics.jsonl`, `samples.jsonl`,
+/// `tensorboard/`, `checkpoints/`, and at the end `student/` (a Hugging Face directory),
+/// `projectors.safetensors` and `done.json`.
 public final class Trainer {
     /// The settings, validated, with `steps` and `template` filled in.
     public let settings: DistillSettings
@@ -28,9 +29,10 @@ public final class Trainer {
     let tokenizer: Tokenizer
     let training: StudentTraining
     let encoder: StudentEncoder
-    private let schedule: LearningRateSchedule
+    let schedule: LearningRateSchedule
+    let reading: TeacherReading
+    let operations: TrainingOperations
     private let pairs: Bool
-    private let reading: TeacherReading
     /// What decides the numbers of this run, besides the cache.
     private let fingerprint: [String: String]
 
@@ -105,6 +107,7 @@ public final class Trainer {
                 ) : nil,
             layers: reading.studentLayers
         )
+        operations = TrainingOperations(model, teacher: training.models.teacherHead)
         fingerprint = try settings.fingerprint(of: model, tokenizer: tokenizer)
         // What the cache does not have is told now, not when the output lies there already.
         _ = try stream(settings.split)
@@ -144,9 +147,11 @@ public final class Trainer {
     /// - Parameters:
     ///   - shouldStop: Looked at after every step, for a signal handler's flag.
     ///   - progress: Called after every step, with what `metrics.jsonl` gets.
+    ///   - version: Retort's, for `run.json`.
     ///   - notice: Called with what else there is to say.
     /// - Throws: `DistillError`, `CacheError`, `ModelError`.
     public func run(
+        version: String = "unknown",
         shouldStop: () -> Bool = { false },
         progress: (TrainingMetrics) -> Void = { _ in },
         notice: (TrainingNotice) -> Void = { _ in }
@@ -161,6 +166,7 @@ public final class Trainer {
             RunFiles.json(settings),
             to: output.appendingPathComponent("config.resolved.json")
         )
+        try record(RunRecord.now(step: state.step, retort: version, compute: settings.compute))
         let log = try StepLog<TrainingMetrics>(
             output.appendingPathComponent("metrics.jsonl"),
             keepingSteps: state.step
@@ -205,6 +211,22 @@ public final class Trainer {
         return .finished(steps: state.step)
     }
 
+    private func record(_ start: RunRecord.Start) throws {
+        let cached = reader.manifest.description
+        let inputs = RunRecord.Inputs(
+            cache: reader.contentSHA256,
+            dataset: cached.dataset.sha256,
+            teacher: cached.teacher.weightsSHA256,
+            student: fingerprint["student"] ?? "",
+            tokenizer: tokenizer.fingerprint
+        )
+        let record = RunRecord.adding(start, inputs, in: output)
+        try RunFiles.write(
+            RunFiles.json(record),
+            to: output.appendingPathComponent(RunRecord.file)
+        )
+    }
+
     private func sampleLog(keepingSteps step: Int) throws -> StepLog<TrainingSample> {
         try StepLog(output.appendingPathComponent("samples.jsonl"), keepingSteps: step)
     }
@@ -241,46 +263,6 @@ public final class Trainer {
         guard differences.isEmpty else {
             throw DistillError.differentRun(path: place.path, differences: differences)
         }
-    }
-
-    private func step(
-        _ source: MicroBatchSource,
-        _ state: inout TrainingCheckpoint.State
-    ) throws -> TrainingMetrics {
-        let start = Date()
-        let batches = try source.next(settings.accumulate)
-        let factor = schedule.factor(step: state.step)
-        var window = state.losses ?? LossWindow()
-        let result = try training.step(
-            batches,
-            factor: factor,
-            ceiling: window.ceiling(factor: settings.spikeFactor)
-        )
-        if result.outcome.applied, let total = result.sums.means["total"] { window.append(total) }
-        state.losses = window
-        state.step += 1
-        state.applied = training.optimizer.applied
-        state.skippedInARow = result.outcome.applied ? 0 : state.skippedInARow + 1
-        state.skipped += result.outcome.applied ? 0 : 1
-        guard state.skippedInARow < settings.skipPatience else {
-            throw DistillError.diverged(step: state.step, inARow: state.skippedInARow)
-        }
-        let seconds = max(1e-9, Date().timeIntervalSince(start))
-        return TrainingMetrics(
-            step: state.step,
-            steps: totalSteps,
-            epoch: source.epochs,
-            losses: result.sums.means.filter { $0.value.isFinite },
-            learningRate: Double(settings.learningRate * factor),
-            gradientNorm: result.outcome.gradientNorm.isFinite ? result.outcome.gradientNorm : nil,
-            skipped: result.outcome.skip?.rawValue,
-            skippedInARow: result.outcome.applied ? nil : state.skippedInARow,
-            tokens: result.tokens,
-            tokensPerSecond: Double(result.tokens) / seconds,
-            examples: result.examples,
-            cut: batches.reduce(0) { $0 + $1.cut },
-            dropped: batches.reduce(0) { $0 + $1.dropped }
-        )
     }
 
     func stream(_ split: String) throws -> CacheStream {

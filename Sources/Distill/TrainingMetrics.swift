@@ -24,6 +24,15 @@ public struct TrainingMetrics: Codable, Sendable, Equatable, StepLine {
     public var tokens: Int
     /// See `tokens`.
     public var tokensPerSecond: Double
+    /// Useful floating-point operations (`TrainingOperations`) a second, over those of a plain matrix product
+    /// on this machine; nil in lines of older versions, as are the next three.
+    public var shareOfPeak: Double?
+    /// Seconds of the step, and those of them until its examples were there; evaluations are not counted.
+    public var seconds: Double?
+    /// See `seconds`.
+    public var dataSeconds: Double?
+    /// The most memory that the process ever had resident, in MiB.
+    public var memoryMiB: Double?
     /// Examples of this step; those cut to the longest length, and those left out.
     public var examples: Int
     /// See `examples`.
@@ -33,6 +42,10 @@ public struct TrainingMetrics: Codable, Sendable, Equatable, StepLine {
 
     enum CodingKeys: String, CodingKey {
         case step, steps, epoch, losses, tokens, examples, cut, dropped, skipped
+        case seconds
+        case shareOfPeak = "share_of_peak"
+        case dataSeconds = "data_seconds"
+        case memoryMiB = "memory_mib"
         case heldOut = "held_out"
         case learningRate = "learning_rate"
         case gradientNorm = "gradient_norm"

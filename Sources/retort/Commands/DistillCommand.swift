@@ -195,14 +195,10 @@ enum DistillStage {
                 let line = TrainingWords.skipped(metrics, reason, patience: settings.skipPatience)
                 Console.say("\(title): \(line)")
             }
-            let parts = ["total", "ce", "kd"].compactMap { name in
-                metrics.losses[name].map { String(format: "%@ %.3f", name, $0) }
-            }
             progress.update(
                 Double(metrics.step),
                 of: Double(metrics.steps),
-                detail: parts.joined(separator: " ") + "  "
-                    + ProgressLine.count(metrics.tokensPerSecond) + " tokens/s"
+                detail: TrainingWords.figures(metrics)
             )
         }
         func tell(_ notice: TrainingNotice) {
@@ -210,6 +206,7 @@ enum DistillStage {
             Console.say("\(title): \(TrainingWords.line(notice))")
         }
         let outcome = try trainer.run(
+            version: Version.text,
             shouldStop: { Signals.shouldStop },
             progress: show,
             notice: tell

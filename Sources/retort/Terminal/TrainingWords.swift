@@ -7,6 +7,23 @@ enum TrainingWords {
     /// Characters of a prompt and of an answer that are shown.
     private static let promptWidth = 40, answerWidth = 100
 
+    /// The figures of a step: losses, the total first; speed; memory.
+    static func figures(_ metrics: TrainingMetrics) -> String {
+        let first = ["total", "ce", "kd"]
+        let names = first + metrics.losses.keys.filter { !first.contains($0) }.sorted()
+        let losses = names.compactMap { name in
+            metrics.losses[name].map { String(format: "%@ %.3f", name, $0) }
+        }
+        var speed = [ProgressLine.count(metrics.tokensPerSecond) + " tokens/s"]
+        if let share = metrics.shareOfPeak {
+            speed.append(String(format: "%.0f%% of peak", 100 * share))
+        }
+        if let memory = metrics.memoryMiB {
+            speed.append(ProgressLine.bytes(Int(memory * 0x1p20)))
+        }
+        return ([speed.joined(separator: ", ")] + losses).joined(separator: "  ")
+    }
+
     /// A step that changed nothing.
     static func skipped(_ metrics: TrainingMetrics, _ reason: String, patience: Int) -> String {
         let total = metrics.losses["total"].map { String(format: "%.3f", $0) } ?? "not a number"
