@@ -126,6 +126,7 @@ extension DistillSettings {
         for (key, value) in [
             ("cache", cache), ("output", output), ("student.from", student.from),
             ("split", split), ("projectors_from", projectorsFrom ?? "drawn"),
+            ("dataset", dataset ?? "any"),
         ] {
             try require(!value.isEmpty, key, "an empty text", "name it")
         }
@@ -165,7 +166,7 @@ extension DistillSettings {
         var free: Set<CodingKeys> = [
             .output, .cache, .student, .checkpointEvery, .keepCheckpoints, .unfinishedCache,
             .loaderMemoryMiB, .skipPatience, .sampleEvery, .samplePrompts,
-            .tensorboard,
+            .tensorboard, .dataset,
         ]
         // What is measured on the way decides nothing but which student is the best.
         if export != Export.best.rawValue {

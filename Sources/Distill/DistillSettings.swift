@@ -43,6 +43,9 @@ public struct DistillSettings: Codable, Sendable, Equatable {
 
     /// The directory of a cache.
     public var cache: String
+    /// The JSON Lines file that the cache was made from, to be sure of that; nothing of it is read but its
+    /// checksum.
+    public var dataset: String?
     /// Whether the shards that are finished will do while an extraction still runs.
     public var unfinishedCache = false
     /// Bytes of examples read ahead, in MiB; changes neither order nor numbers.
@@ -162,7 +165,7 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         /// See `cache`.
         case schedule, clip, seed, compute, template, split, projectors, layers, ema, export
         /// See `cache`.
-        case tensorboard
+        case tensorboard, dataset
         /// See `cache`.
         case unfinishedCache = "unfinished_cache"
         /// See `cache`.
@@ -251,6 +254,7 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         func set<T: Decodable>(_ key: CodingKeys, _ value: inout T) throws {
             value = try c.decodeIfPresent(T.self, forKey: key) ?? value
         }
+        dataset = try c.decodeIfPresent(String.self, forKey: .dataset)
         try set(.unfinishedCache, &unfinishedCache)
         try set(.loaderMemoryMiB, &loaderMemoryMiB)
         shuffleWindow = try c.decodeIfPresent(Int.self, forKey: .shuffleWindow)

@@ -41,15 +41,18 @@ public final class Trainer {
     /// - Parameters:
     ///   - model: The student; its parameters are changed in place.
     ///   - tokenizer: The student's.
+    ///   - memory: Bytes that the run may take; nil for those that the machine has.
     /// - Throws: `DistillError` for settings or a student that do not fit, `CacheError` for the
     ///   cache.
     public init(
         settings: DistillSettings,
         model: any LanguageModel,
         tokenizer: Tokenizer,
-        cache reader: CacheReader
+        cache reader: CacheReader,
+        memory: Int? = nil
     ) throws {
         try settings.validate()
+        try Self.requireDataset(settings, reader.manifest.description)
         // Every step makes the same matrices anew.
         ck_set_kept_memory(256 << 20)
         var settings = settings
@@ -89,6 +92,18 @@ public final class Trainer {
         (settings.steps, settings.epochs) = (totalSteps, nil)
         self.settings = settings
         schedule = LearningRateSchedule(settings, totalSteps: totalSteps)
+        try Self.requireMemory(
+            TrainingSizes(
+                settings: settings,
+                model: model.configuration,
+                reading: reading,
+                trained: model.parameters.reduce(0) { $0 + $1.value.count },
+                head: model.outputHead.value.count,
+                epoch: Self.stream(settings.split, reader, settings, reading).size(ofEpoch: 0),
+                steps: totalSteps
+            ),
+            machine: memory ?? MachineFigures.memory
+        )
         training = try StudentTraining(
             model: model,
             teacher: try CachedTeacher(
@@ -137,7 +152,8 @@ public final class Trainer {
         }
     }
 
-    var checkpoints: URL { output.appendingPathComponent("checkpoints") }
+    static let checkpointDirectory = "checkpoints"
+    var checkpoints: URL { output.appendingPathComponent(Self.checkpointDirectory) }
 
     /// Trains to the end, or until `shouldStop` says so after a step.
     ///
@@ -161,7 +177,8 @@ public final class Trainer {
             try requireThisRun(settings: done.settings, cache: done.cache, at: output)
             if done.studentIsWhole(in: output) { return .finished(steps: done.steps) }
         }
-        var state = try resume()
+        var state = try resume(notice)
+        if state.step < totalSteps { try forecast().requireDisk(output.path) }
         try RunFiles.write(
             RunFiles.json(settings),
             to: output.appendingPathComponent("config.resolved.json")
@@ -231,7 +248,12 @@ public final class Trainer {
         try StepLog(output.appendingPathComponent("samples.jsonl"), keepingSteps: step)
     }
 
-    private func resume() throws -> TrainingCheckpoint.State {
+    /// The newest checkpoint that is whole, or the start where there is none.
+    ///
+    /// - Throws: `DistillError.badCheckpoint` where all are damaged.
+    private func resume(
+        _ notice: (TrainingNotice) -> Void
+    ) throws -> TrainingCheckpoint.State {
         let fresh = TrainingCheckpoint.State(
             step: 0,
             applied: 0,
@@ -241,14 +263,25 @@ public final class Trainer {
             cache: reader.contentSHA256,
             files: [:]
         )
-        guard let found = try TrainingCheckpoint.newest(in: checkpoints) else { return fresh }
-        try requireThisRun(
-            settings: found.state.settings,
-            cache: found.state.cache,
-            at: found.directory
-        )
-        try found.restore(training)
-        return found.state
+        let names = TrainingCheckpoint.names(in: checkpoints)
+        for name in names.reversed() {
+            do {
+                let found = try TrainingCheckpoint(checkpoints.appendingPathComponent(name))
+                try requireThisRun(
+                    settings: found.state.settings,
+                    cache: found.state.cache,
+                    at: found.directory
+                )
+                try found.restore(training)
+                return found.state
+            } catch let error as DistillError {
+                guard case .badCheckpoint(let path, let reason) = error, name != names.first else {
+                    throw error
+                }
+                notice(.damagedCheckpoint(path: path, reason: reason))
+            }
+        }
+        return fresh
     }
 
     /// - Throws: `DistillError.differentRun` with what differs.

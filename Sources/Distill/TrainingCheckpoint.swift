@@ -34,18 +34,16 @@ struct TrainingCheckpoint {
     let directory: URL
     let state: State
 
-    /// The newest complete checkpoint of a run; nil where there is none.
-    static func newest(in directory: URL) throws -> TrainingCheckpoint? {
-        guard let name = names(in: directory).last else { return nil }
-        let url = directory.appendingPathComponent(name)
+    /// A checkpoint that is there.
+    ///
+    /// - Throws: `DistillError.badCheckpoint` when its state cannot be read.
+    init(_ directory: URL) throws {
+        self.directory = directory
         do {
-            let data = try Data(contentsOf: url.appendingPathComponent(stateFile))
-            return TrainingCheckpoint(
-                directory: url,
-                state: try JSONDecoder().decode(State.self, from: data)
-            )
+            let data = try Data(contentsOf: directory.appendingPathComponent(Self.stateFile))
+            state = try JSONDecoder().decode(State.self, from: data)
         } catch {
-            throw DistillError.badCheckpoint(path: url.path, reason: "state.json: \(error)")
+            throw DistillError.badCheckpoint(path: directory.path, reason: "state.json: \(error)")
         }
     }
 
@@ -57,7 +55,7 @@ struct TrainingCheckpoint {
         }
     }
 
-    /// Writes a checkpoint and removes all but the newest `keep`.
+    /// Writes a checkpoint and removes all but the newest `keep`, and those of later steps.
     ///
     /// - Throws: `DistillError.file`; the earlier checkpoints are then untouched.
     static func write(
@@ -83,7 +81,10 @@ struct TrainingCheckpoint {
             throw RunFiles.unwritable(final.path, errno)
         }
         try? RunFiles.flush(directory)
-        for old in names(in: directory).dropLast(keep) {
+        // Later ones are damaged, or the run would have gone on from them.
+        let names = names(in: directory)
+        let later = names.filter { (Int($0.dropFirst(5)) ?? 0) > state.step }
+        for old in later + names.dropLast(later.count).dropLast(keep) {
             try? FileManager.default.removeItem(at: directory.appendingPathComponent(old))
         }
     }

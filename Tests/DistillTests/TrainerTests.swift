@@ -220,6 +220,56 @@ struct TrainerTests {
         #expect(error?.description.contains("optimizer.safetensors") == true)
     }
 
+    @Test(
+        "a damaged checkpoint is told of, and the run goes on from the one before to the same end"
+    )
+    func fallsBack() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        var run = settings(world, "back")
+        (run.checkpointEvery, run.keepCheckpoints) = (2, 2)
+        _ = try world.trainer(run).run()
+        let want = try bytes(run, "student/model.safetensors")
+        let output = URL(fileURLWithPath: run.output)
+        for file in ["model.safetensors", "state.json"] {
+            for name in ["done.json", "student"] {
+                try FileManager.default.removeItem(at: output.appendingPathComponent(name))
+            }
+            try Data("no".utf8).write(
+                to: output.appendingPathComponent("checkpoints/step-000006/\(file)")
+            )
+            var (told, steps) = ([String](), [Int]())
+            let outcome = try world.trainer(run).run(
+                progress: { steps.append($0.step) },
+                notice: {
+                    if case .damagedCheckpoint(let path, let reason) = $0 {
+                        told.append("\(path): \(reason)")
+                    }
+                }
+            )
+            #expect(outcome == .finished(steps: 6) && steps == [5, 6])
+            #expect(told.count == 1 && told[0].contains("step-000006"))
+            #expect(told[0].contains(file))
+            #expect(try bytes(run, "student/model.safetensors") == want)
+        }
+        // The damaged one does not count as one of those that are kept.
+        run.keepCheckpoints = 1
+        try Data("no".utf8).write(
+            to: output.appendingPathComponent("checkpoints/step-000006/state.json")
+        )
+        try FileManager.default.removeItem(at: output.appendingPathComponent("done.json"))
+        var step = 0
+        let outcome = try world.trainer(run).run(
+            shouldStop: { step == 5 },
+            progress: { step = $0.step }
+        )
+        #expect(outcome == .stopped(step: 5))
+        #expect(
+            TrainingCheckpoint.names(in: output.appendingPathComponent("checkpoints"))
+                == ["step-000005"]
+        )
+    }
+
     @Test("weights that are not finite skip steps, and too many in a row end the run")
     func diverged() throws {
         let world = try TinyWorld()

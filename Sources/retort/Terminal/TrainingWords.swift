@@ -24,6 +24,14 @@ enum TrainingWords {
         return ([speed.joined(separator: ", ")] + losses).joined(separator: "  ")
     }
 
+    /// Space and what takes it, such as `3.0 MiB (weights 2.0 MiB, logits 1.0 MiB)`.
+    static func space(_ parts: [TrainingForecast.Part]) -> String {
+        let words = parts.filter { $0.bytes > 0 }
+            .map { "\($0.name) \(ProgressLine.bytes($0.bytes))" }
+        return "\(ProgressLine.bytes(TrainingForecast.sum(parts))) "
+            + "(\(words.joined(separator: ", ")))"
+    }
+
     /// A step that changed nothing.
     static func skipped(_ metrics: TrainingMetrics, _ reason: String, patience: Int) -> String {
         let total = metrics.losses["total"].map { String(format: "%.3f", $0) } ?? "not a number"
@@ -41,6 +49,10 @@ enum TrainingWords {
             let prompt = DisplayText.shortened(sample.prompt, to: promptWidth)
             let answer = DisplayText.shortened(sample.answer, to: answerWidth)
             return "step \(sample.step)  \(prompt)  ->  \(answer.isEmpty ? "(nothing)" : answer)"
+        case .damagedCheckpoint(let path, let reason):
+            return DisplayText.escaped(
+                "warning: \(path): \(reason); going on from the checkpoint before it"
+            )
         case .best(let step, let path):
             return "step \(step) is among the best so far: \(DisplayText.escaped(path))"
         }
