@@ -69,6 +69,20 @@ struct SettingsTests {
         #expect(try settings.totalSteps(batches: { _ in 1 }) == 7)
     }
 
+    @Test("every setting is in docs/training.md")
+    func documented() throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent()
+        let page = try String(
+            contentsOf: root.appendingPathComponent("docs/training.md"),
+            encoding: .utf8
+        )
+        for key in DistillSettings.CodingKeys.allCases where key != .student {
+            #expect(page.contains("`\(key.rawValue)`"), "\(key.rawValue)")
+        }
+        #expect(page.contains("`student.from`"))
+    }
+
     @Test("keys that are missing keep their defaults, and settings survive a round trip")
     func decoding() throws {
         let json = #"{"cache": "c", "output": "o", "student": {"from": "s"}, "kd_rate": 0.25}"#

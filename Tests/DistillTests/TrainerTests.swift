@@ -220,6 +220,32 @@ struct TrainerTests {
         #expect(error?.description.contains("optimizer.safetensors") == true)
     }
 
+    @Test("a checkpoint of a version with fewer settings goes on")
+    func older() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        let run = settings(world, "older")
+        _ = try world.trainer(run).run()
+        let want = try bytes(run, "student/model.safetensors")
+        let output = URL(fileURLWithPath: run.output)
+        try FileManager.default.removeItem(at: output)
+        var step = 0
+        _ = try world.trainer(run).run(shouldStop: { step == 3 }, progress: { step = $0.step })
+        let file = output.appendingPathComponent("checkpoints/step-000003/state.json")
+        var state = try #require(
+            try JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any]
+        )
+        var lines = try #require(state["settings"] as? [String: String])
+        for key in ["spike_factor", "decay_steps", "batch_tokens", "ema", "export"] {
+            #expect(lines.removeValue(forKey: key) != nil, "\(key)")
+        }
+        state["settings"] = lines
+        #expect(state.removeValue(forKey: "losses") != nil)
+        try JSONSerialization.data(withJSONObject: state).write(to: file)
+        #expect(try world.trainer(run).run() == .finished(steps: 6))
+        #expect(try bytes(run, "student/model.safetensors") == want)
+    }
+
     @Test(
         "a damaged checkpoint is told of, and the run goes on from the one before to the same end"
     )
