@@ -87,7 +87,8 @@ public final class CacheStream: Sendable {
 
     private let seed: UInt64
     private let window: Int
-    private let size: BatchSize
+    /// When a batch is full.
+    public let size: BatchSize
     private let rank: Rank
     private let loader: CacheLoader
 
@@ -176,6 +177,31 @@ public final class CacheStream: Sendable {
             return true
         }
         return count
+    }
+
+    /// How long an epoch and its batches are, in tokens of the cache.
+    public struct EpochSize: Sendable, Equatable {
+        /// Batches of this rank.
+        public var batches = 0
+        /// Tokens of all of them, and of the longest.
+        public var tokens = 0
+        /// See `tokens`.
+        public var longest = 0
+    }
+
+    /// The size of `epoch`; reads the lengths of all examples.
+    ///
+    /// - Throws: `CacheError` when a shard cannot be read.
+    public func size(ofEpoch epoch: Int) throws -> EpochSize {
+        var size = EpochSize()
+        try plan(CachePosition(epoch: epoch)) { step, _ in
+            let tokens = try step.places.reduce(0) { try $0 + loader.length($1) }
+            size.batches += 1
+            size.tokens += tokens
+            size.longest = max(size.longest, tokens)
+            return true
+        }
+        return size
     }
 
     /// Where batch `batch` of `epoch` begins.

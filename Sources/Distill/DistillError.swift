@@ -14,8 +14,14 @@ public enum DistillError: Error, Equatable, CustomStringConvertible {
     case differentRun(path: String, differences: [String])
     /// A checkpoint's file is missing or not as it should be.
     case badCheckpoint(path: String, reason: String)
-    /// Too many steps in a row had infinite or undefined gradients.
+    /// Too many steps in a row were skipped.
     case diverged(step: Int, inARow: Int)
+    /// A run takes more memory than the machine has.
+    case noMemory(needed: Int, has: Int, parts: String)
+    /// A run takes more of the disk than is free.
+    case noSpace(path: String, needed: Int, free: Int, parts: String)
+    /// The setting `dataset` names another file than the cache was made from.
+    case otherDataset(path: String, found: String, cache: String, name: String, wanted: String)
     /// No example of the split can be trained on.
     case noExamples(split: String, remedy: String)
     /// The student's tokens or positions do not fit the model.
@@ -42,10 +48,23 @@ public enum DistillError: Error, Equatable, CustomStringConvertible {
             "\(path) belongs to a run with other settings (\(differences.joined(separator: "; "))); "
                 + "choose another output directory, or delete this one to start anew"
         case .badCheckpoint(let path, let reason):
-            "\(path): \(reason); delete this checkpoint to go on from the one before"
+            "\(path): \(reason); no other checkpoint of this run can be used: delete them to start anew"
         case .diverged(let step, let inARow):
-            "step \(step): gradients were infinite or undefined \(inARow) times in a row; "
-                + "lower learning_rate or raise warmup_steps"
+            "step \(step): skipped \(inARow) times in a row, for gradients that are infinite or "
+                + "undefined or losses that jumped (spike_factor); lower learning_rate or raise "
+                + "warmup_steps"
+        case .noMemory(let needed, let has, let parts):
+            "training takes about \(byteWords(needed)) of memory and this machine has "
+                + "\(byteWords(has)) (\(parts)); lower batch_examples or batch_tokens, "
+                + "head_memory_mib or loader_memory_mib, leave out ema, or take a smaller student"
+        case .noSpace(let path, let needed, let free, let parts):
+            "\(path): the run takes \(byteWords(needed)) more of the disk and \(byteWords(free)) "
+                + "are free (\(parts)); lower keep_checkpoints or keep_best, or choose another "
+                + "output, or make room"
+        case .otherDataset(let path, let found, let cache, let name, let wanted):
+            "distill.dataset: the cache \(cache) was not made from \(path) (SHA-256 \(found)) but from "
+                + "\(name) (\(wanted.isEmpty ? "no SHA-256 is known" : "SHA-256 \(wanted)")); name "
+                + "that file, extract a new cache, or leave dataset out"
         case .noExamples(let split, let remedy):
             "no example of split \"\(split)\" can be used; \(remedy)"
         case .unfit(let reason):

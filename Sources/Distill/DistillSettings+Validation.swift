@@ -20,30 +20,6 @@ func requireName(_ name: String, among names: [String], kind: String) throws {
 }
 
 extension DistillSettings {
-    /// Passes over the data where neither `steps` nor `epochs` says how long.
-    public static let defaultEpochs = 3
-
-    /// Steps, and epochs, of a run at most.
-    static let longestRun = 1_000_000_000
-
-    /// Steps of a run over a split of so many examples, the last one perhaps not full.
-    ///
-    /// - Throws: `DistillError.badSetting` where that is no number of steps that a run can have.
-    func totalSteps(examples: Int) throws -> Int {
-        if let steps { return steps }
-        let epochs = epochs ?? Self.defaultEpochs
-        let perEpoch = (examples - 1) / batchExamples + 1
-        let (batches, overflow) = perEpoch.multipliedReportingOverflow(by: epochs)
-        let total = (batches - 1) / accumulate + 1
-        try require(
-            !overflow && total <= Self.longestRun,
-            "epochs",
-            "\(epochs)",
-            "over \(examples) examples that is more than 1,000,000,000 steps; give fewer"
-        )
-        return total
-    }
-
     /// Refuses what makes no sense, before anything is loaded.
     ///
     /// - Throws: `DistillError.badSetting` or `.unknownName`, with the key and the remedy.
@@ -51,9 +27,29 @@ extension DistillSettings {
         let type = try CriterionRegistry.type(criterion)
         _ = try criterionSettings(for: type)
         try requireName(schedule, among: Schedule.allCases.map(\.rawValue), kind: "schedule")
+        try require(
+            decaySteps == nil || schedule == Schedule.wsd.rawValue,
+            "decay_steps",
+            "\(decaySteps ?? 0) with schedule \(schedule)",
+            "only schedule: wsd has them; leave it out"
+        )
         if let template {
             try requireName(template, among: PromptTemplate.names, kind: "prompt template")
         }
+        try requireName(bestBy, among: BestBy.allCases.map(\.rawValue), kind: "best_by")
+        try requireName(export, among: Export.allCases.map(\.rawValue), kind: "export")
+        try require(
+            keepBest == 0 || bestBy != BestBy.rougeL.rawValue || evalGenerate > 0,
+            "best_by",
+            "rouge_l without answers",
+            "give eval_generate the number of held-out prompts to answer, such as 64"
+        )
+        try require(
+            export != Export.best.rawValue || keepBest > 0,
+            "export",
+            "best with keep_best 0",
+            "give keep_best: 1, and eval_every the steps between evaluations"
+        )
         try require(steps == nil || epochs == nil, "steps", "both steps and epochs", "give one")
         for (key, value) in [("steps", steps ?? 1), ("epochs", epochs ?? 1)] {
             try require(
@@ -67,7 +63,9 @@ extension DistillSettings {
             ("batch_examples", batchExamples), ("accumulate", accumulate),
             ("max_prompt_length", maxPromptLength), ("keep_checkpoints", keepCheckpoints),
             ("head_memory_mib", headMemoryMiB), ("loader_memory_mib", loaderMemoryMiB),
-            ("shuffle_window", shuffleWindow ?? 1),
+            ("shuffle_window", shuffleWindow ?? 1), ("skip_patience", skipPatience),
+            ("decay_steps", decaySteps ?? 1), ("batch_tokens", batchTokens ?? 1),
+            ("max_new_tokens", maxNewTokens),
         ] {
             try require(
                 (1...1_000_000).contains(value),
@@ -85,7 +83,8 @@ extension DistillSettings {
         )
         for (key, value) in [
             ("warmup_steps", warmupSteps), ("checkpoint_every", checkpointEvery),
-            ("eval_every", evalEvery),
+            ("eval_every", evalEvery), ("eval_generate", evalGenerate), ("keep_best", keepBest),
+            ("sample_every", sampleEvery),
         ] {
             try require(value >= 0, key, "\(value)", "give 0 or more")
         }
@@ -101,10 +100,22 @@ extension DistillSettings {
             )
         }
         try require(
+            spikeFactor == 0 || (spikeFactor > 1 && spikeFactor.isFinite),
+            "spike_factor",
+            "\(spikeFactor)",
+            "give a number above 1, or 0 to skip no step for its loss"
+        )
+        try require(
             (0...1).contains(learningRateFloor),
             "learning_rate_floor",
             "\(learningRateFloor)",
             "give a number from 0 to 1"
+        )
+        try require(
+            (0..<1).contains(ema),
+            "ema",
+            "\(ema)",
+            "give a number below 1, such as 0.999, or 0 for no average"
         )
         try require(
             (0..<1).contains(weightDecay),
@@ -115,6 +126,7 @@ extension DistillSettings {
         for (key, value) in [
             ("cache", cache), ("output", output), ("student.from", student.from),
             ("split", split), ("projectors_from", projectorsFrom ?? "drawn"),
+            ("dataset", dataset ?? "any"),
         ] {
             try require(!value.isEmpty, key, "an empty text", "name it")
         }
@@ -151,10 +163,17 @@ extension DistillSettings {
 
     /// The settings that change numbers, as one line each.
     func lines() throws -> [String: String] {
-        let free: Set<CodingKeys> = [
-            .output, .cache, .student, .checkpointEvery, .keepCheckpoints, .evalEvery,
-            .heldOutSplit, .unfinishedCache, .loaderMemoryMiB,
+        var free: Set<CodingKeys> = [
+            .output, .cache, .student, .checkpointEvery, .keepCheckpoints, .unfinishedCache,
+            .loaderMemoryMiB, .skipPatience, .sampleEvery, .samplePrompts,
+            .tensorboard, .dataset,
         ]
+        // What is measured on the way decides nothing but which student is the best.
+        if export != Export.best.rawValue {
+            free.formUnion([
+                .evalEvery, .heldOutSplit, .evalGenerate, .maxNewTokens, .keepBest, .bestBy,
+            ])
+        }
         let data = try JSONEncoder().encode(self)
         let object = try JSONSerialization.jsonObject(with: data) as? [String: Any] ?? [:]
         var lines: [String: String] = [:]
@@ -168,33 +187,5 @@ extension DistillSettings {
     private static func line(_ value: Any) -> String {
         guard let table = value as? [String: Any] else { return "\(value)" }
         return table.keys.sorted().map { "\($0)=\(line(table[$0] ?? ""))" }.joined(separator: ",")
-    }
-}
-
-/// The learning rates' common factor.
-struct LearningRateSchedule {
-    let kind: DistillSettings.Schedule
-    let warmupSteps: Int
-    let totalSteps: Int
-    /// What the factor ends at.
-    let floor: Float
-
-    init(_ settings: DistillSettings, totalSteps: Int) {
-        kind = DistillSettings.Schedule(rawValue: settings.schedule) ?? .cosine
-        warmupSteps = min(settings.warmupSteps, totalSteps)
-        self.totalSteps = totalSteps
-        floor = settings.learningRateFloor
-    }
-
-    /// The factor of a step, counted from 0: rises over the warm-up, is 1 after it, then falls.
-    func factor(step: Int) -> Float {
-        guard step >= warmupSteps else { return Float(step + 1) / Float(warmupSteps + 1) }
-        let rest = max(1, totalSteps - warmupSteps)
-        let done = min(1, Float(step - warmupSteps) / Float(rest))
-        return switch kind {
-        case .constant: 1
-        case .linear: floor + (1 - floor) * (1 - done)
-        case .cosine: floor + (1 - floor) * 0.5 * (1 + Foundation.cos(Float.pi * done))
-        }
     }
 }

@@ -20,10 +20,32 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         case linear
         /// No change.
         case constant
+        /// No change until the last `decay_steps`, and over those a straight line down to the floor:
+        /// warm-up, stable, decay (MiniCPM, arXiv 2404.06395).
+        case wsd
+    }
+
+    /// What makes one student better than another.
+    public enum BestBy: String, Codable, Sendable, CaseIterable {
+        /// The lower `total` over the held-out split.
+        case loss
+        /// The higher mean ROUGE-L F1 of its answers to held-out prompts.
+        case rougeL = "rouge_l"
+    }
+
+    /// Which weights a finished run exports.
+    public enum Export: String, Codable, Sendable, CaseIterable {
+        /// Those after the last step.
+        case last
+        /// The best by `best_by` of those that were evaluated.
+        case best
     }
 
     /// The directory of a cache.
     public var cache: String
+    /// The JSON Lines file that the cache was made from, to be sure of that; nothing of it is read but its
+    /// checksum.
+    public var dataset: String?
     /// Whether the shards that are finished will do while an extraction still runs.
     public var unfinishedCache = false
     /// Bytes of examples read ahead, in MiB; changes neither order nor numbers.
@@ -69,6 +91,9 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var epochs: Int?
     /// Examples of one micro-batch.
     public var batchExamples = 32
+    /// Instead of `batch_examples`: as many examples as have so many of the teacher's tokens together, one
+    /// at least.
+    public var batchTokens: Int?
     /// Micro-batches of one optimiser step; changes memory, not numbers.
     public var accumulate = 1
     /// Of the student, at its highest.
@@ -81,10 +106,19 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var schedule = Schedule.cosine.rawValue
     /// The share of the highest rate that the schedule ends at.
     public var learningRateFloor: Float = 0
+    /// Steps of the decay of `wsd`; nil for a tenth of the run.
+    public var decaySteps: Int?
     /// Of weights, not of biases and norms.
     public var weightDecay: Float = 0.01
     /// The largest global norm of a step's gradient, student and projectors together.
     public var clip: Float = 1
+    /// Decay of the weights' moving average, which then is what is evaluated and exported; 0 keeps none.
+    public var ema = 0.0
+    /// Steps in a row that may be skipped; after so many the run ends.
+    public var skipPatience = 10
+    /// A step whose total loss is above so many times the median of the last ones is skipped; 0 skips
+    /// none for that.
+    public var spikeFactor = 5.0
     /// Of the projectors' first values and of the order of the data.
     public var seed: UInt64 = 1
     /// Precision of the head products.
@@ -105,6 +139,22 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var keepCheckpoints = 2
     /// Steps between held-out losses; 0 for the end alone.
     public var evalEvery = 0
+    /// Held-out examples whose prompts are answered at each evaluation, for ROUGE-L; 0 for none.
+    public var evalGenerate = 0
+    /// Tokens of an answer at most, in evaluations and samples; the choice is greedy.
+    public var maxNewTokens = 128
+    /// Students kept in `checkpoints/best-…`, the best of those that were evaluated; 0 keeps none.
+    public var keepBest = 0
+    /// A name of `BestBy`.
+    public var bestBy = BestBy.loss.rawValue
+    /// A name of `Export`: what `student/` becomes.
+    public var export = Export.last.rawValue
+    /// Steps between samples of the student's answers; 0 for none.
+    public var sampleEvery = 0
+    /// What the samples answer; the first four held-out prompts where there is none.
+    public var samplePrompts: [String] = []
+    /// Whether the figures are written for TensorBoard, too.
+    public var tensorboard = true
     /// Memory for one chunk of logits.
     public var headMemoryMiB = 64
 
@@ -113,7 +163,9 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         /// One for each property, in snake case.
         case cache, output, student, criterion, temperature, divergence, steps, epochs, accumulate
         /// See `cache`.
-        case schedule, clip, seed, compute, template, split, projectors, layers
+        case schedule, clip, seed, compute, template, split, projectors, layers, ema, export
+        /// See `cache`.
+        case tensorboard, dataset
         /// See `cache`.
         case unfinishedCache = "unfinished_cache"
         /// See `cache`.
@@ -141,6 +193,8 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         /// See `cache`.
         case batchExamples = "batch_examples"
         /// See `cache`.
+        case batchTokens = "batch_tokens"
+        /// See `cache`.
         case learningRate = "learning_rate"
         /// See `cache`.
         case projectorLearningRate = "projector_learning_rate"
@@ -149,7 +203,13 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         /// See `cache`.
         case learningRateFloor = "learning_rate_floor"
         /// See `cache`.
+        case decaySteps = "decay_steps"
+        /// See `cache`.
         case weightDecay = "weight_decay"
+        /// See `cache`.
+        case skipPatience = "skip_patience"
+        /// See `cache`.
+        case spikeFactor = "spike_factor"
         /// See `cache`.
         case maxLength = "max_length"
         /// See `cache`.
@@ -162,6 +222,18 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         case keepCheckpoints = "keep_checkpoints"
         /// See `cache`.
         case evalEvery = "eval_every"
+        /// See `cache`.
+        case evalGenerate = "eval_generate"
+        /// See `cache`.
+        case maxNewTokens = "max_new_tokens"
+        /// See `cache`.
+        case keepBest = "keep_best"
+        /// See `cache`.
+        case bestBy = "best_by"
+        /// See `cache`.
+        case sampleEvery = "sample_every"
+        /// See `cache`.
+        case samplePrompts = "sample_prompts"
         /// See `cache`.
         case headMemoryMiB = "head_memory_mib"
     }
@@ -182,6 +254,7 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         func set<T: Decodable>(_ key: CodingKeys, _ value: inout T) throws {
             value = try c.decodeIfPresent(T.self, forKey: key) ?? value
         }
+        dataset = try c.decodeIfPresent(String.self, forKey: .dataset)
         try set(.unfinishedCache, &unfinishedCache)
         try set(.loaderMemoryMiB, &loaderMemoryMiB)
         shuffleWindow = try c.decodeIfPresent(Int.self, forKey: .shuffleWindow)
@@ -202,14 +275,19 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         steps = try c.decodeIfPresent(Int.self, forKey: .steps)
         epochs = try c.decodeIfPresent(Int.self, forKey: .epochs)
         try set(.batchExamples, &batchExamples)
+        batchTokens = try c.decodeIfPresent(Int.self, forKey: .batchTokens)
         try set(.accumulate, &accumulate)
         try set(.learningRate, &learningRate)
         try set(.projectorLearningRate, &projectorLearningRate)
         try set(.warmupSteps, &warmupSteps)
         try set(.schedule, &schedule)
         try set(.learningRateFloor, &learningRateFloor)
+        decaySteps = try c.decodeIfPresent(Int.self, forKey: .decaySteps)
         try set(.weightDecay, &weightDecay)
         try set(.clip, &clip)
+        try set(.ema, &ema)
+        try set(.skipPatience, &skipPatience)
+        try set(.spikeFactor, &spikeFactor)
         try set(.seed, &seed)
         try set(.compute, &compute)
         try set(.maxLength, &maxLength)
@@ -220,6 +298,14 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         try set(.checkpointEvery, &checkpointEvery)
         try set(.keepCheckpoints, &keepCheckpoints)
         try set(.evalEvery, &evalEvery)
+        try set(.evalGenerate, &evalGenerate)
+        try set(.maxNewTokens, &maxNewTokens)
+        try set(.keepBest, &keepBest)
+        try set(.bestBy, &bestBy)
+        try set(.export, &export)
+        try set(.sampleEvery, &sampleEvery)
+        try set(.samplePrompts, &samplePrompts)
+        try set(.tensorboard, &tensorboard)
         try set(.headMemoryMiB, &headMemoryMiB)
     }
 }

@@ -3,13 +3,15 @@ import Foundation
 
 /// `done.json`: what a finished run came to.
 public struct DoneRecord: Codable, Sendable, Equatable {
-    /// Steps done, and those of them whose gradients were not finite.
+    /// Steps done, and those of them that were skipped.
     public var steps: Int
+    /// The step whose weights were exported; nil in records of older versions, for the last.
+    public var exportedStep: Int?
     /// See `steps`.
     public var skipped: Int
     /// Means of the last step.
     public var losses: [String: Double]
-    /// Means over the held-out split.
+    /// Means over the held-out split, of the exported student.
     public var heldOut: [String: Double]?
     /// Of `student/model.safetensors`.
     public var weightsSHA256: String
@@ -21,6 +23,7 @@ public struct DoneRecord: Codable, Sendable, Equatable {
     enum CodingKeys: String, CodingKey {
         case steps, skipped, losses, settings, cache
         case heldOut = "held_out"
+        case exportedStep = "exported_step"
         case weightsSHA256 = "weights_sha256"
     }
 

@@ -12,6 +12,9 @@ public struct EvalPrompt: Sendable, Equatable {
     /// What it is about; empty where there is nothing.
     public var input: String
 
+    /// A prompt, with an input or without.
+    public init(prompt: String, input: String = "") { (self.prompt, self.input) = (prompt, input) }
+
     init(_ record: CacheRecord) { (prompt, input) = (record.prompt, record.input) }
 }
 

@@ -1,31 +1,37 @@
 import Cache
 import Foundation
 
-/// The micro-batches of a run by number: number k is batch k mod b of epoch k / b.
+/// The micro-batches of a run by number, counted through its epochs.
+///
+/// An epoch has the same number of them every time where they are filled by examples; filled by tokens,
+/// each epoch has its own.
 final class MicroBatchSource {
     let stream: CacheStream
-    /// Micro-batches of an epoch.
-    let batchesPerEpoch: Int
     private let make: ([CacheRecord]) throws -> MicroBatch
     private var iterator: CacheBatchIterator?
-    private var position: Int
+    /// The place of the next micro-batch, and how many its epoch has.
+    private var epoch = 0, index = 0, count: Int
 
-    /// - Parameter position: The first micro-batch to give.
+    /// - Parameter position: The number of the first micro-batch to give.
     init(
         _ stream: CacheStream,
         position: Int,
         make: @escaping ([CacheRecord]) throws -> MicroBatch
     ) throws {
         self.stream = stream
-        self.position = position
         self.make = make
-        batchesPerEpoch = max(1, try stream.batchCount(epoch: 0))
+        count = max(1, try stream.batchCount(epoch: 0))
+        index = position
+        while index >= count { try beginNextEpoch() }
     }
+
+    /// Passes over the data that lie before the next micro-batch.
+    var epochs: Double { Double(epoch) + Double(index) / Double(count) }
 
     /// The next `count` micro-batches, over the end of an epoch where need be.
     func next(_ count: Int) throws -> [MicroBatch] {
         try (0..<count).map { _ in
-            let (epoch, index) = position.quotientAndRemainder(dividingBy: batchesPerEpoch)
+            if index >= self.count { try beginNextEpoch() }
             let iterator = try iterator ?? stream.batches(epoch: epoch, startingAt: index)
             self.iterator = iterator
             guard let batch = try iterator.next() else {
@@ -34,9 +40,15 @@ final class MicroBatchSource {
                     remedy: "run `retort cache verify` on the cache"
                 )
             }
-            position += 1
-            if position % batchesPerEpoch == 0 { self.iterator = nil }
+            index += 1
             return try make(batch.records)
         }
+    }
+
+    private func beginNextEpoch() throws {
+        index -= count
+        epoch += 1
+        iterator = nil
+        if case .tokens = stream.size { count = max(1, try stream.batchCount(epoch: epoch)) }
     }
 }

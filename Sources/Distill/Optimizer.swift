@@ -13,11 +13,21 @@ final class Optimizer {
         let weightDecay: Float
     }
 
+    /// Why a step changes nothing.
+    enum Skip: String, Equatable {
+        /// Its gradient is infinite or undefined somewhere.
+        case notFinite = "not_finite"
+        /// Its loss is far above that of the steps before.
+        case lossSpike = "loss_spike"
+    }
+
     /// What one call of `step` did.
     struct Outcome: Equatable {
-        /// Before clipping; not finite where the step was skipped.
+        /// Before clipping; perhaps not finite where the step was skipped.
         var gradientNorm: Double
-        var applied: Bool
+        /// Nil for a step that was applied.
+        var skip: Skip?
+        var applied: Bool { skip == nil }
     }
 
     let slots: [Slot]
@@ -47,8 +57,10 @@ final class Optimizer {
 
     /// Applies the gradients and sets them to zero; a gradient that is not finite changes nothing.
     ///
-    /// - Parameter factor: Of every learning rate, from the schedule.
-    func step(factor: Float) -> Outcome {
+    /// - Parameters:
+    ///   - factor: Of every learning rate, from the schedule.
+    ///   - isSpike: Whether the step's loss forbids to apply it.
+    func step(factor: Float, isSpike: Bool = false) -> Outcome {
         var squares = 0.0
         for slot in slots {
             if let gradient = slot.parameter.gradient {
@@ -56,16 +68,16 @@ final class Optimizer {
             }
         }
         let norm = squares.squareRoot()
-        let finite = norm.isFinite
-        if finite { apply(scale: Float(min(1, Double(clip) / (norm + 1e-6))), factor: factor) }
+        let skip: Skip? = norm.isFinite ? (isSpike ? .lossSpike : nil) : .notFinite
+        if skip == nil { apply(scale: Float(min(1, Double(clip) / (norm + 1e-6))), factor: factor) }
         for slot in slots { slot.parameter.gradient?.fill(0) }
-        return Outcome(gradientNorm: norm, applied: finite)
+        return Outcome(gradientNorm: norm, skip: skip)
     }
 
     private func apply(scale: Float, factor: Float) {
         applied += 1
-        let correction1 = Float(1 - power(Double(Self.beta1), applied))
-        let correction2 = Float(1 - power(Double(Self.beta2), applied))
+        let correction1 = Float(1 - WeightAverage.power(Double(Self.beta1), applied))
+        let correction2 = Float(1 - WeightAverage.power(Double(Self.beta2), applied))
         for slot in slots {
             guard let gradient = slot.parameter.gradient else { continue }
             let value = slot.parameter.value
@@ -90,15 +102,5 @@ final class Optimizer {
                 )
             }
         }
-    }
-
-    private func power(_ base: Double, _ exponent: Int) -> Double {
-        var (result, factor, rest) = (1.0, base, exponent)
-        while rest > 0 {
-            if rest & 1 == 1 { result *= factor }
-            factor *= factor
-            rest >>= 1
-        }
-        return result
     }
 }

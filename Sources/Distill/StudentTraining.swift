@@ -8,11 +8,13 @@ final class StudentTraining {
     let models: CriterionModels
     let optimizer: Optimizer
     let engine: HeadLoss
+    /// Of the student and the projectors; nil where none is kept.
+    let average: WeightAverage?
 
     /// What one step did.
     struct StepResult {
         var sums = CriterionSums()
-        var outcome = Optimizer.Outcome(gradientNorm: 0, applied: false)
+        var outcome = Optimizer.Outcome(gradientNorm: 0)
         /// Tokens that the student ran over.
         var tokens = 0
         var examples = 0
@@ -67,10 +69,34 @@ final class StudentTraining {
         if let path = settings.projectorsFrom {
             try ProjectorFile.load(path, into: criterion.projectors, criterion: type.name)
         }
+        average =
+            settings.ema > 0
+            ? WeightAverage(optimizer.slots.map(\.parameter), decay: settings.ema) : nil
+    }
+
+    /// Runs `body` with the averaged weights in place of the trained ones, where there are such; before
+    /// the first applied step there are none.
+    func withAverage<Result>(_ body: () throws -> Result) rethrows -> Result {
+        guard let average, optimizer.applied > 0 else { return try body() }
+        average.exchange()
+        weightsChanged()
+        defer {
+            average.exchange()
+            weightsChanged()
+        }
+        return try body()
     }
 
     /// One optimiser step over all of its micro-batches.
-    func step(_ batches: [MicroBatch], factor: Float) throws -> StepResult {
+    ///
+    /// - Parameters:
+    ///   - factor: Of every learning rate.
+    ///   - ceiling: The step is skipped where its total loss is above that.
+    func step(
+        _ batches: [MicroBatch],
+        factor: Float,
+        ceiling: Double? = nil
+    ) throws -> StepResult {
         let width = model.outputHead.value.columns
         let batches = batches.filter { !$0.rows.isEmpty }
         let statistics = try criterion.statistics(
@@ -103,8 +129,15 @@ final class StudentTraining {
             result.tokens += batch.sequences.tokenCount
             result.examples += batch.records.count
         }
-        result.outcome = optimizer.step(factor: factor)
-        if result.outcome.applied { weightsChanged() }
+        let total = result.sums.means["total"] ?? 0
+        result.outcome = optimizer.step(
+            factor: factor,
+            isSpike: ceiling.map { total > $0 } ?? false
+        )
+        if result.outcome.applied {
+            weightsChanged()
+            average?.update(step: optimizer.applied)
+        }
         return result
     }
 

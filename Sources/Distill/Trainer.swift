@@ -15,8 +15,9 @@ public enum TrainingOutcome: Sendable, Equatable {
 
 /// Trains a student from a cache, the teacher gone.
 ///
-/// In the output directory: `config.resolved.json`, `metrics.jsonl`, `checkpoints/`, and at the end
-/// `student/` (a Hugging Face directory), `projectors.safetensors` and `done.json`.
+/// In the output directory: `config.resolved.json`, `run.json`, `metrics.jsonl`, `samples.jsonl`,
+/// `tensorboard/`, `checkpoints/`, and at the end `student/` (a Hugging Face directory),
+/// `projectors.safetensors` and `done.json`.
 public final class Trainer {
     /// The settings, validated, with `steps` and `template` filled in.
     public let settings: DistillSettings
@@ -27,10 +28,11 @@ public final class Trainer {
     let reader: CacheReader
     let tokenizer: Tokenizer
     let training: StudentTraining
-    private let encoder: StudentEncoder
-    private let schedule: LearningRateSchedule
+    let encoder: StudentEncoder
+    let schedule: LearningRateSchedule
+    let reading: TeacherReading
+    let operations: TrainingOperations
     private let pairs: Bool
-    private let reading: TeacherReading
     /// What decides the numbers of this run, besides the cache.
     private let fingerprint: [String: String]
 
@@ -38,23 +40,23 @@ public final class Trainer {
     /// nobody uses them, so the limit adds little to what a step needs at its height.
     package static let keptMemory = 4 << 30
 
-    /// Steps in a row without a finite gradient after which a run gives up.
-    static let patience = 10
-
     /// Reads the teacher's head from the cache and draws the projectors; nothing is written yet.
     ///
     /// - Parameters:
     ///   - model: The student; its parameters are changed in place.
     ///   - tokenizer: The student's.
+    ///   - memory: Bytes that the run may take; nil for those that the machine has.
     /// - Throws: `DistillError` for settings or a student that do not fit, `CacheError` for the
     ///   cache.
     public init(
         settings: DistillSettings,
         model: any LanguageModel,
         tokenizer: Tokenizer,
-        cache reader: CacheReader
+        cache reader: CacheReader,
+        memory: Int? = nil
     ) throws {
         try settings.validate()
+        try Self.requireDataset(settings, reader.manifest.description)
         ck_set_kept_memory(Self.keptMemory)
         var settings = settings
         self.reader = reader
@@ -84,10 +86,27 @@ public final class Trainer {
             maxPromptLength: settings.maxPromptLength
         )
         let examples = try reader.requireExamples(split: settings.split)
-        totalSteps = try settings.totalSteps(examples: examples)
+        if settings.batchTokens == nil {
+            totalSteps = try settings.totalSteps(examples: examples)
+        } else {
+            let stream = try Self.stream(settings.split, reader, settings, reading)
+            totalSteps = try settings.totalSteps(batches: stream.batchCount)
+        }
         (settings.steps, settings.epochs) = (totalSteps, nil)
         self.settings = settings
         schedule = LearningRateSchedule(settings, totalSteps: totalSteps)
+        try Self.requireMemory(
+            TrainingSizes(
+                settings: settings,
+                model: model.configuration,
+                reading: reading,
+                trained: model.parameters.reduce(0) { $0 + $1.value.count },
+                head: model.outputHead.value.count,
+                epoch: Self.stream(settings.split, reader, settings, reading).size(ofEpoch: 0),
+                steps: totalSteps
+            ),
+            machine: memory ?? MachineFigures.memory
+        )
         training = try StudentTraining(
             model: model,
             teacher: try CachedTeacher(
@@ -106,9 +125,11 @@ public final class Trainer {
                 ) : nil,
             layers: reading.studentLayers
         )
+        operations = TrainingOperations(model, teacher: training.models.teacherHead)
         fingerprint = try settings.fingerprint(of: model, tokenizer: tokenizer)
         // What the cache does not have is told now, not when the output lies there already.
         _ = try stream(settings.split)
+        try requireEvaluation()
     }
 
     private static func requireFit(
@@ -134,7 +155,8 @@ public final class Trainer {
         }
     }
 
-    private var checkpoints: URL { output.appendingPathComponent("checkpoints") }
+    static let checkpointDirectory = "checkpoints"
+    var checkpoints: URL { output.appendingPathComponent(Self.checkpointDirectory) }
 
     /// Trains to the end, or until `shouldStop` says so after a step.
     ///
@@ -144,34 +166,58 @@ public final class Trainer {
     /// - Parameters:
     ///   - shouldStop: Looked at after every step, for a signal handler's flag.
     ///   - progress: Called after every step, with what `metrics.jsonl` gets.
+    ///   - version: Retort's, for `run.json`.
+    ///   - notice: Called with what else there is to say.
     /// - Throws: `DistillError`, `CacheError`, `ModelError`.
     public func run(
+        version: String = "unknown",
         shouldStop: () -> Bool = { false },
-        progress: (TrainingMetrics) -> Void = { _ in }
+        progress: (TrainingMetrics) -> Void = { _ in },
+        notice: (TrainingNotice) -> Void = { _ in }
     ) throws -> TrainingOutcome {
         try RunFiles.makeDirectory(output)
         if let done = DoneRecord.read(output) {
             try requireThisRun(settings: done.settings, cache: done.cache, at: output)
             if done.studentIsWhole(in: output) { return .finished(steps: done.steps) }
         }
-        var state = try resume()
+        var state = try resume(notice)
+        if state.step < totalSteps { try forecast().requireDisk(output.path) }
         try RunFiles.write(
             RunFiles.json(settings),
             to: output.appendingPathComponent("config.resolved.json")
         )
-        let log = try MetricsLog(
+        try record(RunRecord.now(step: state.step, retort: version, compute: settings.compute))
+        let log = try StepLog<TrainingMetrics>(
             output.appendingPathComponent("metrics.jsonl"),
             keepingSteps: state.step
         )
+        let samples = try settings.sampleEvery > 0 ? sampleLog(keepingSteps: state.step) : nil
+        let board =
+            try settings.tensorboard
+            ? TensorBoardLog(output, keepingSteps: state.step) : nil
+        best.forget(after: state.step)
         let source = try MicroBatchSource(
             stream(settings.split),
             position: state.step * settings.accumulate,
             make: makeBatch
         )
         while state.step < totalSteps {
-            let metrics = try step(source, &state)
+            var metrics = try step(source, &state)
+            if evaluates(after: state.step), let heldOut = try heldOutLosses() {
+                metrics.heldOut = heldOut
+                if let place = try keepIfBest(step: state.step, heldOut) {
+                    notice(.best(step: state.step, path: place.path))
+                }
+            }
             try log.append(metrics)
+            try board?.append(metrics)
             progress(metrics)
+            if let samples, self.samples(after: state.step) {
+                for sample in try takeSamples(step: state.step) {
+                    try samples.append(sample)
+                    notice(.sample(sample))
+                }
+            }
             let isLast = state.step == totalSteps
             if shouldStop() && !isLast {
                 try checkpoint(state)
@@ -185,7 +231,32 @@ public final class Trainer {
         return .finished(steps: state.step)
     }
 
-    private func resume() throws -> TrainingCheckpoint.State {
+    private func record(_ start: RunRecord.Start) throws {
+        let cached = reader.manifest.description
+        let inputs = RunRecord.Inputs(
+            cache: reader.contentSHA256,
+            dataset: cached.dataset.sha256,
+            teacher: cached.teacher.weightsSHA256,
+            student: fingerprint["student"] ?? "",
+            tokenizer: tokenizer.fingerprint
+        )
+        let record = RunRecord.adding(start, inputs, in: output)
+        try RunFiles.write(
+            RunFiles.json(record),
+            to: output.appendingPathComponent(RunRecord.file)
+        )
+    }
+
+    private func sampleLog(keepingSteps step: Int) throws -> StepLog<TrainingSample> {
+        try StepLog(output.appendingPathComponent("samples.jsonl"), keepingSteps: step)
+    }
+
+    /// The newest checkpoint that is whole, or the start where there is none.
+    ///
+    /// - Throws: `DistillError.badCheckpoint` where all are damaged.
+    private func resume(
+        _ notice: (TrainingNotice) -> Void
+    ) throws -> TrainingCheckpoint.State {
         let fresh = TrainingCheckpoint.State(
             step: 0,
             applied: 0,
@@ -195,14 +266,25 @@ public final class Trainer {
             cache: reader.contentSHA256,
             files: [:]
         )
-        guard let found = try TrainingCheckpoint.newest(in: checkpoints) else { return fresh }
-        try requireThisRun(
-            settings: found.state.settings,
-            cache: found.state.cache,
-            at: found.directory
-        )
-        try found.restore(training)
-        return found.state
+        let names = TrainingCheckpoint.names(in: checkpoints)
+        for name in names.reversed() {
+            do {
+                let found = try TrainingCheckpoint(checkpoints.appendingPathComponent(name))
+                try requireThisRun(
+                    settings: found.state.settings,
+                    cache: found.state.cache,
+                    at: found.directory
+                )
+                try found.restore(training)
+                return found.state
+            } catch let error as DistillError {
+                guard case .badCheckpoint(let path, let reason) = error, name != names.first else {
+                    throw error
+                }
+                notice(.damagedCheckpoint(path: path, reason: reason))
+            }
+        }
+        return fresh
     }
 
     /// - Throws: `DistillError.differentRun` with what differs.
@@ -219,60 +301,22 @@ public final class Trainer {
         }
     }
 
-    private func step(
-        _ source: MicroBatchSource,
-        _ state: inout TrainingCheckpoint.State
-    ) throws -> TrainingMetrics {
-        let start = Date()
-        let batches = try source.next(settings.accumulate)
-        let factor = schedule.factor(step: state.step)
-        let result = try training.step(batches, factor: factor)
-        state.step += 1
-        state.applied = training.optimizer.applied
-        state.skippedInARow = result.outcome.applied ? 0 : state.skippedInARow + 1
-        state.skipped += result.outcome.applied ? 0 : 1
-        guard state.skippedInARow < Self.patience else {
-            throw DistillError.diverged(step: state.step, inARow: state.skippedInARow)
-        }
-        let seconds = max(1e-9, Date().timeIntervalSince(start))
-        let evaluates =
-            state.step == totalSteps
-            || (settings.evalEvery > 0 && state.step % settings.evalEvery == 0)
-        let epoch = Double(state.step * settings.accumulate) / Double(source.batchesPerEpoch)
-        return TrainingMetrics(
-            step: state.step,
-            steps: totalSteps,
-            epoch: epoch,
-            losses: result.sums.means.filter { $0.value.isFinite },
-            heldOut: evaluates ? try heldOutLosses() : nil,
-            learningRate: Double(settings.learningRate * factor),
-            gradientNorm: result.outcome.applied ? result.outcome.gradientNorm : nil,
-            tokens: result.tokens,
-            tokensPerSecond: Double(result.tokens) / seconds,
-            examples: result.examples,
-            cut: batches.reduce(0) { $0 + $1.cut },
-            dropped: batches.reduce(0) { $0 + $1.dropped }
-        )
-    }
-
-    /// Means over the held-out split; nil where the cache has none.
-    public func heldOutLosses() throws -> [String: Double]? {
-        guard reader.recordCount(split: settings.heldOutSplit) > 0 else { return nil }
-        let batches = try stream(settings.heldOutSplit).batches(epoch: 0)
-        var sums = CriterionSums()
-        while let batch = try batches.next() {
-            sums.add(try training.losses(try makeBatch(batch.records)))
-        }
-        return sums.means.filter { $0.value.isFinite }
-    }
-
     func stream(_ split: String) throws -> CacheStream {
+        try Self.stream(split, reader, settings, reading)
+    }
+
+    private static func stream(
+        _ split: String,
+        _ reader: CacheReader,
+        _ settings: DistillSettings,
+        _ reading: TeacherReading
+    ) throws -> CacheStream {
         try CacheStream(
             reader: reader,
             split: split,
             seed: settings.seed,
             window: settings.shuffleWindow,
-            batch: .examples(settings.batchExamples),
+            batch: settings.batchSize,
             reading: .init(memory: settings.loaderMemoryMiB << 20),
             hidden: reading.hidden,
             logits: reading.readsTopK,
@@ -296,48 +340,5 @@ public final class Trainer {
             to: checkpoints,
             keep: settings.keepCheckpoints
         )
-    }
-
-    private func finish(_ last: TrainingMetrics?, _ state: TrainingCheckpoint.State) throws {
-        let heldOut = try last?.heldOut ?? heldOutLosses()
-        // A student whose losses are no numbers must not pass for a trained one.
-        let isFinite = heldOut.map { $0["ce"]?.isFinite ?? false } ?? true
-        guard isFinite, last.map({ $0.losses["total"] != nil }) ?? true else {
-            throw DistillError.diverged(step: state.step, inARow: max(1, state.skippedInARow))
-        }
-        let student = output.appendingPathComponent("student")
-        try RunFiles.makeDirectory(student)
-        try RunFiles.writing(student) {
-            try exportHuggingFace(training.model, to: student, type: .f32)
-            try tokenizer.write(to: student)
-        }
-        let card = ModelCard(
-            settings: settings,
-            cache: reader.manifest,
-            steps: state.step,
-            heldOut: heldOut
-        )
-        try RunFiles.write(
-            Data(card.text.utf8),
-            to: student.appendingPathComponent("README.md")
-        )
-        let projectors = training.criterion.projectors.flatMap(\.parameters)
-        if !projectors.isEmpty {
-            try TrainingCheckpoint.writeParameters(
-                projectors,
-                to: output,
-                TrainingCheckpoint.projectorFile
-            )
-        }
-        let done = DoneRecord(
-            steps: state.step,
-            skipped: state.skipped,
-            losses: last?.losses ?? [:],
-            heldOut: heldOut,
-            weightsSHA256: try sha256(of: student.appendingPathComponent("model.safetensors")),
-            settings: state.settings,
-            cache: state.cache
-        )
-        try RunFiles.write(RunFiles.json(done), to: output.appendingPathComponent("done.json"))
     }
 }

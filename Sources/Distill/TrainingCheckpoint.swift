@@ -12,9 +12,11 @@ struct TrainingCheckpoint {
         /// Steps done, and those whose gradients were applied.
         var step: Int
         var applied: Int
-        /// Steps in a row, up to this one, whose gradients were not finite.
+        /// Steps in a row, up to this one, that were skipped; and all that were.
         var skippedInARow: Int
         var skipped: Int
+        /// Total losses of the last applied steps; nil in checkpoints of older versions.
+        var losses: LossWindow?
         /// The settings that decide the numbers, and the cache's checksum.
         var settings: [String: String]
         var cache: String
@@ -25,23 +27,23 @@ struct TrainingCheckpoint {
     static let modelFile = "model.safetensors"
     static let projectorFile = "projectors.safetensors"
     static let optimizerFile = "optimizer.safetensors"
+    /// Of the averaged weights, where they are kept.
+    static let averageFile = "average.safetensors"
     static let stateFile = "state.json"
 
     let directory: URL
     let state: State
 
-    /// The newest complete checkpoint of a run; nil where there is none.
-    static func newest(in directory: URL) throws -> TrainingCheckpoint? {
-        guard let name = names(in: directory).last else { return nil }
-        let url = directory.appendingPathComponent(name)
+    /// A checkpoint that is there.
+    ///
+    /// - Throws: `DistillError.badCheckpoint` when its state cannot be read.
+    init(_ directory: URL) throws {
+        self.directory = directory
         do {
-            let data = try Data(contentsOf: url.appendingPathComponent(stateFile))
-            return TrainingCheckpoint(
-                directory: url,
-                state: try JSONDecoder().decode(State.self, from: data)
-            )
+            let data = try Data(contentsOf: directory.appendingPathComponent(Self.stateFile))
+            state = try JSONDecoder().decode(State.self, from: data)
         } catch {
-            throw DistillError.badCheckpoint(path: url.path, reason: "state.json: \(error)")
+            throw DistillError.badCheckpoint(path: directory.path, reason: "state.json: \(error)")
         }
     }
 
@@ -53,7 +55,7 @@ struct TrainingCheckpoint {
         }
     }
 
-    /// Writes a checkpoint and removes all but the newest `keep`.
+    /// Writes a checkpoint and removes all but the newest `keep`, and those of later steps.
     ///
     /// - Throws: `DistillError.file`; the earlier checkpoints are then untouched.
     static func write(
@@ -79,7 +81,10 @@ struct TrainingCheckpoint {
             throw RunFiles.unwritable(final.path, errno)
         }
         try? RunFiles.flush(directory)
-        for old in names(in: directory).dropLast(keep) {
+        // Later ones are damaged, or the run would have gone on from them.
+        let names = names(in: directory)
+        let later = names.filter { (Int($0.dropFirst(5)) ?? 0) > state.step }
+        for old in later + names.dropLast(later.count).dropLast(keep) {
             try? FileManager.default.removeItem(at: directory.appendingPathComponent(old))
         }
     }
@@ -107,7 +112,22 @@ struct TrainingCheckpoint {
         let url = directory.appendingPathComponent(optimizerFile)
         try RunFiles.writing(url) { try SafetensorsWriter.write(moments, type: .f32, to: url) }
         var state = state
-        for file in [modelFile, projectorFile, optimizerFile] {
+        var files = [modelFile, projectorFile, optimizerFile]
+        if let average = training.average {
+            let url = directory.appendingPathComponent(averageFile)
+            let tensors = average.entries.enumerated().map { index, entry in
+                (
+                    name: key("ema", index, entry.parameter), shape: entry.parameter.shape,
+                    values: UnsafeBufferPointer(
+                        start: entry.average.base,
+                        count: entry.average.count
+                    )
+                )
+            }
+            try RunFiles.writing(url) { try SafetensorsWriter.write(tensors, type: .f32, to: url) }
+            files.append(averageFile)
+        }
+        for file in files {
             state.files[file] = try sha256(of: directory.appendingPathComponent(file))
         }
         try RunFiles.write(
@@ -140,6 +160,14 @@ struct TrainingCheckpoint {
                 ]
             }
         )
+        if let average = training.average {
+            try read(
+                Self.averageFile,
+                average.entries.enumerated().map { index, entry in
+                    (Self.key("ema", index, entry.parameter), entry.average)
+                }
+            )
+        }
         training.optimizer.applied = state.applied
         training.weightsChanged()
     }

@@ -151,27 +151,19 @@ enum EvalStage {
         _ settings: EvalSettings
     ) throws -> [String] {
         try stopIfAsked()
-        let encoded = try prompts.map {
-            try tokenizer.encode(
-                template,
-                prompt: $0.prompt,
-                input: $0.input.isEmpty ? nil : $0.input
-            )
-        }
         let options = SamplingOptions(
             temperature: settings.temperature,
             maxNewTokens: settings.maxNewTokens,
             seed: settings.seed
         )
-        ModelLoading.warn(encoded, tooLongFor: model)
-        let answers = Generator(model).generate(
-            encoded,
+        let answers = try StudentAnswers(model, tokenizer, template: template)(
+            prompts,
             options: options,
-            stop: ModelLoading.stopTokens(tokenizer),
+            check: { ModelLoading.warn($0, tooLongFor: model) },
             shouldStop: { Signals.shouldStop }
         )
         try stopIfAsked()
-        return answers.map { tokenizer.decode($0).trimmed }
+        return answers
     }
 
     private static func inputs(

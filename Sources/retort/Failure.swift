@@ -89,7 +89,7 @@ struct Failure: Error {
     private static func code(_ error: DistillError) -> Int32 {
         switch error {
         case .badSetting, .unknownName: Code.usage
-        case .file: Code.inputOutput
+        case .file, .noSpace: Code.inputOutput
         case .differentRun: Code.outputExists
         case .diverged: Code.failed
         default: Code.badData

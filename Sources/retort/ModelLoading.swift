@@ -22,13 +22,6 @@ enum ModelLoading {
         return (try checkpoint.model(), tokenizer)
     }
 
-    /// The tokens that end an answer.
-    static func stopTokens(_ tokenizer: Tokenizer) -> Set<UInt32> {
-        let turns = PromptTemplate.all.compactMap(\.endOfTurn).compactMap { tokenizer.id(of: $0) }
-            .filter { tokenizer.isSpecial($0) }
-        return Set(turns + [tokenizer.endOfSequence].compactMap { $0 })
-    }
-
     /// Says how many prompts are too long for a model: they get an empty answer.
     static func warn(_ prompts: [[UInt32]], tooLongFor model: TransformerModel) {
         let limit = model.configuration.maxPositions

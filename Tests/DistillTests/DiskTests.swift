@@ -1,5 +1,7 @@
 import Cache
 import Foundation
+import Models
+import Tensors
 import TestSupport
 import Testing
 
@@ -27,6 +29,8 @@ extension SmallDisk {
 
 @Suite("A disk that refuses", .serialized)
 struct DiskTests {
+    private static let pageBytes = 4096
+
     private func settings(_ world: TinyWorld, _ output: URL) -> DistillSettings {
         var settings = world.settings()
         settings.output = output.path
@@ -37,9 +41,10 @@ struct DiskTests {
     private func run(
         _ world: TinyWorld,
         _ settings: DistillSettings,
-        stop: Bool = false
+        stop: Bool = false,
+        progress: (TrainingMetrics) -> Void = { _ in }
     ) throws -> TrainingOutcome {
-        try world.trainer(settings).run(shouldStop: { stop })
+        try world.trainer(settings).run(shouldStop: { stop }, progress: progress)
     }
 
     @Test(
@@ -58,8 +63,10 @@ struct DiskTests {
         let checkpoints = URL(fileURLWithPath: cut.output).appendingPathComponent("checkpoints")
         let before = try FileManager.default.subpathsOfDirectory(atPath: checkpoints.path)
 
-        try disk.fill(leaving: pages)
-        let error = try #require(throws: DistillError.self) { try run(world, cut) }
+        // Somebody else fills the disk while the run is under way.
+        let error = try #require(throws: DistillError.self) {
+            try run(world, cut, progress: { _ in try? disk.fill(leaving: pages) })
+        }
         guard case .file(let path, let reason) = error else {
             Issue.record("\(error)")
             return
@@ -79,6 +86,46 @@ struct DiskTests {
             try Data(contentsOf: URL(fileURLWithPath: $0.output).appendingPathComponent(file))
         }
         #expect(weights[0] == weights[1])
+    }
+
+    @Test(
+        "a disk without room for what the run will write is refused before its first step",
+        .enabled(if: SmallDisk.isAvailable)
+    )
+    func noSpace() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        let disk = try #require(SmallDisk(kibibytes: 1024))
+        var run = settings(world, disk.url.appendingPathComponent("run"))
+        let forecast = try world.trainer(run).forecast()
+        let (needed, free) = (
+            TrainingForecast.sum(forecast.disk), try #require(forecast.diskFree)
+        )
+        // One checkpoint more than are kept, of weights and two moments; and the student.
+        let weights = try world.trainer(run).training.optimizer.slots.reduce(0) {
+            $0 + 4 * $1.parameter.value.count
+        }
+        #expect(needed == (3 * 3 + 1) * weights && needed < free && free <= 1 << 20)
+        (run.keepBest, run.evalEvery, run.ema) = (1000, 1, 0.5)
+        run.steps = 500
+        let error = try #require(throws: DistillError.self) {
+            try self.run(world, run, progress: { _ in Issue.record("a step was done") })
+        }
+        let all = (3 * 4 + 500 + 1) * weights
+        guard case .noSpace(_, all, let left, _) = error else {
+            Issue.record("\(error)")
+            return
+        }
+        #expect(left <= free)
+        #expect(error.description.contains("keep_best") && error.description.contains("MiB"))
+        // What lies there already counts.
+        run = settings(world, disk.url.appendingPathComponent("run"))
+        #expect(try self.run(world, run, stop: true) == .stopped(step: 1))
+        try disk.fill(leaving: (needed - 3 * weights) / Self.pageBytes + 2)
+        var again = try world.trainer(run).forecast()
+        #expect(throws: Never.self) { try again.requireDisk(run.output) }
+        again.diskInUse = 0
+        #expect(throws: DistillError.self) { try again.requireDisk(run.output) }
     }
 
     @Test("a device that is always full, and a directory in the way, are reported with the path")

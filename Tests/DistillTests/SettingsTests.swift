@@ -17,7 +17,17 @@ struct SettingsTests {
         ("dskd_cma", { $0.criterion = "dskd_cmb" }),
         ("forward_kl", { $0.divergence = "foward_kl" }),
         ("cosine", { $0.schedule = "cosin" }), ("alpaca", { $0.template = "alpacca" }),
+        ("rouge_l", { $0.bestBy = "rouge" }), ("best", { $0.export = "bes" }),
+        ("best_by", { ($0.keepBest, $0.bestBy) = (1, "rouge_l") }),
+        ("export", { $0.export = "best" }), ("max_new_tokens", { $0.maxNewTokens = 0 }),
+        ("sample_every", { $0.sampleEvery = -1 }), ("keep_best", { $0.keepBest = -1 }),
+        ("ema", { $0.ema = 1 }), ("ema", { $0.ema = .nan }),
+        ("batch_tokens", { $0.batchTokens = 0 }),
         ("steps", { ($0.steps, $0.epochs) = (1, 1) }), ("cache", { $0.cache = "" }),
+        ("skip_patience", { $0.skipPatience = 0 }), ("spike_factor", { $0.spikeFactor = 1 }),
+        ("spike_factor", { $0.spikeFactor = -.infinity }),
+        ("decay_steps", { $0.decaySteps = 5 }),
+        ("decay_steps", { ($0.schedule, $0.decaySteps) = ("wsd", 0) }),
     ]
 
     @Test("nonsense is refused by its key, unknown names with the nearest", arguments: changes)
@@ -42,6 +52,35 @@ struct SettingsTests {
             }
             #expect(error?.description.contains("distill.epochs") == true)
         }
+    }
+
+    @Test("epochs of batches filled by tokens are counted one by one")
+    func countedSteps() throws {
+        var settings = DistillSettings(cache: "c", output: "o", student: "s")
+        (settings.epochs, settings.batchTokens, settings.accumulate) = (3, 100, 2)
+        #expect(try settings.totalSteps(batches: { [3, 4, 2][$0] }) == 5)
+        #expect(settings.stepInWords == "up to 2 x 100 tokens")
+        settings.epochs = 1001
+        let error = #expect(throws: DistillError.self) {
+            try settings.totalSteps(batches: { _ in 1 })
+        }
+        #expect(error?.description.contains("distill.epochs") == true)
+        settings.steps = 7
+        #expect(try settings.totalSteps(batches: { _ in 1 }) == 7)
+    }
+
+    @Test("every setting is in docs/training.md")
+    func documented() throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent()
+        let page = try String(
+            contentsOf: root.appendingPathComponent("docs/training.md"),
+            encoding: .utf8
+        )
+        for key in DistillSettings.CodingKeys.allCases where key != .student {
+            #expect(page.contains("`\(key.rawValue)`"), "\(key.rawValue)")
+        }
+        #expect(page.contains("`student.from`"))
     }
 
     @Test("keys that are missing keep their defaults, and settings survive a round trip")
@@ -73,6 +112,33 @@ struct SettingsTests {
         )
         settings.schedule = "constant"
         #expect(LearningRateSchedule(settings, totalSteps: 104).factor(step: 103) == 1)
+    }
+
+    @Test("wsd stays at 1 until its last steps, and falls in a straight line over them")
+    func stableThenDecay() {
+        var settings = DistillSettings(cache: "c", output: "o", student: "s")
+        settings.schedule = "wsd"
+        settings.warmupSteps = 4
+        settings.learningRateFloor = 0.2
+        func factors(_ total: Int, _ steps: [Int]) -> [Float] {
+            let schedule = LearningRateSchedule(settings, totalSteps: total)
+            return steps.map { schedule.factor(step: $0) }
+        }
+        // A tenth of 100 steps: from step 90 on, 0.08 less each.
+        let tenth = factors(100, [0, 3, 4, 50, 90, 91, 95, 99, 100])
+        for (value, want) in zip(tenth, [0.2, 0.8, 1, 1, 1, 0.92, 0.6, 0.28, 0.2] as [Float]) {
+            #expect(abs(value - want) < 1e-6)
+        }
+        settings.decaySteps = 40
+        let forty = factors(100, [59, 60, 61, 80, 99])
+        for (value, want) in zip(forty, [1, 1, 0.98, 0.6, 0.22] as [Float]) {
+            #expect(abs(value - want) < 1e-6)
+        }
+        // A decay longer than what the warm-up leaves begins where that ends.
+        let short = factors(8, [3, 4, 5, 6, 7])
+        for (value, want) in zip(short, [0.8, 1, 0.8, 0.6, 0.4] as [Float]) {
+            #expect(abs(value - want) < 1e-6)
+        }
     }
 
     @Test("AdamW decays matrices alone, clips over all, and skips what is not finite")

@@ -220,6 +220,82 @@ struct TrainerTests {
         #expect(error?.description.contains("optimizer.safetensors") == true)
     }
 
+    @Test("a checkpoint of a version with fewer settings goes on")
+    func older() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        let run = settings(world, "older")
+        _ = try world.trainer(run).run()
+        let want = try bytes(run, "student/model.safetensors")
+        let output = URL(fileURLWithPath: run.output)
+        try FileManager.default.removeItem(at: output)
+        var step = 0
+        _ = try world.trainer(run).run(shouldStop: { step == 3 }, progress: { step = $0.step })
+        let file = output.appendingPathComponent("checkpoints/step-000003/state.json")
+        var state = try #require(
+            try JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any]
+        )
+        var lines = try #require(state["settings"] as? [String: String])
+        for key in ["spike_factor", "decay_steps", "batch_tokens", "ema", "export"] {
+            #expect(lines.removeValue(forKey: key) != nil, "\(key)")
+        }
+        state["settings"] = lines
+        #expect(state.removeValue(forKey: "losses") != nil)
+        try JSONSerialization.data(withJSONObject: state).write(to: file)
+        #expect(try world.trainer(run).run() == .finished(steps: 6))
+        #expect(try bytes(run, "student/model.safetensors") == want)
+    }
+
+    @Test(
+        "a damaged checkpoint is told of, and the run goes on from the one before to the same end"
+    )
+    func fallsBack() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        var run = settings(world, "back")
+        (run.checkpointEvery, run.keepCheckpoints) = (2, 2)
+        _ = try world.trainer(run).run()
+        let want = try bytes(run, "student/model.safetensors")
+        let output = URL(fileURLWithPath: run.output)
+        for file in ["model.safetensors", "state.json"] {
+            for name in ["done.json", "student"] {
+                try FileManager.default.removeItem(at: output.appendingPathComponent(name))
+            }
+            try Data("no".utf8).write(
+                to: output.appendingPathComponent("checkpoints/step-000006/\(file)")
+            )
+            var (told, steps) = ([String](), [Int]())
+            let outcome = try world.trainer(run).run(
+                progress: { steps.append($0.step) },
+                notice: {
+                    if case .damagedCheckpoint(let path, let reason) = $0 {
+                        told.append("\(path): \(reason)")
+                    }
+                }
+            )
+            #expect(outcome == .finished(steps: 6) && steps == [5, 6])
+            #expect(told.count == 1 && told[0].contains("step-000006"))
+            #expect(told[0].contains(file))
+            #expect(try bytes(run, "student/model.safetensors") == want)
+        }
+        // The damaged one does not count as one of those that are kept.
+        run.keepCheckpoints = 1
+        try Data("no".utf8).write(
+            to: output.appendingPathComponent("checkpoints/step-000006/state.json")
+        )
+        try FileManager.default.removeItem(at: output.appendingPathComponent("done.json"))
+        var step = 0
+        let outcome = try world.trainer(run).run(
+            shouldStop: { step == 5 },
+            progress: { step = $0.step }
+        )
+        #expect(outcome == .stopped(step: 5))
+        #expect(
+            TrainingCheckpoint.names(in: output.appendingPathComponent("checkpoints"))
+                == ["step-000005"]
+        )
+    }
+
     @Test("weights that are not finite skip steps, and too many in a row end the run")
     func diverged() throws {
         let world = try TinyWorld()
@@ -237,7 +313,10 @@ struct TrainerTests {
         )
         var skipped = 0
         #expect(throws: DistillError.diverged(step: 10, inARow: 10)) {
-            try trainer.run(progress: { skipped += $0.gradientNorm == nil ? 1 : 0 })
+            try trainer.run(progress: { metrics in
+                #expect(metrics.skippedInARow == metrics.step && metrics.gradientNorm == nil)
+                skipped += metrics.skipped == "not_finite" ? 1 : 0
+            })
         }
         #expect(skipped == 9)
     }

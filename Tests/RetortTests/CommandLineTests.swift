@@ -66,6 +66,12 @@ struct CommandLineTests {
                 ], 66, "c"
             ),
             (
+                [
+                    "distill", "--set", "cache=c", "--set", "output=o", "--set", "student.from=s",
+                    "--resume",
+                ], 66, "o: there is no checkpoint"
+            ),
+            (
                 ["distill", "--set", "cache=c", "--set", "output=o", "--set", "student.form=s"], 64,
                 "student.form"
             ),

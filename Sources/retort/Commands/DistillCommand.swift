@@ -41,6 +41,12 @@ struct DistillCommand: ParsableCommand {
     @Option(help: "How many examples --dump-alignment writes at most.")
     var alignmentExamples = 16
 
+    @Flag(
+        help:
+            "Go on from a checkpoint; fail where there is none (a run goes on by itself otherwise)."
+    )
+    var resume = false
+
     @Flag(help: "Write over a --dump-alignment file that is there.")
     var replace = false
 
@@ -67,7 +73,7 @@ struct DistillCommand: ParsableCommand {
             Console.print(try DistillStage.plan(settings))
             return
         }
-        try DistillStage.run(settings, title: "distill")
+        try DistillStage.run(settings, title: "distill", mustResume: resume)
         if let alignment {
             try DistillStage.dumpAlignment(settings, to: alignment, limit: alignmentExamples)
         }
@@ -140,12 +146,22 @@ enum DistillStage {
     /// What a run would do.
     static func plan(_ settings: DistillSettings) throws -> String {
         let trainer = try trainer(settings)
+        let forecast = try trainer.forecast()
+        func list(_ words: [String]) -> String {
+            words.isEmpty ? "none" : words.joined(separator: ", ")
+        }
         return """
-            distill: \(settings.criterion), \(trainer.totalSteps) steps of \
-            \(settings.batchExamples * settings.accumulate) examples
-              cache    \(settings.cache)
-              student  \(settings.student.from)
-              output   \(settings.output)
+            distill: \(settings.criterion), \(trainer.totalSteps) steps of \(settings.stepInWords)
+              cache       \(settings.cache)
+              student     \(settings.student.from)
+              output      \(settings.output)
+              signals     \(list(trainer.signals))
+              projectors  \(list(trainer.projectors))
+              tokens      about \(ProgressLine.count(Double(forecast.tokens)))
+              memory      about \(TrainingWords.space(forecast.memory)); this machine has \
+            \(ProgressLine.bytes(forecast.machineMemory))
+              disk        up to \(TrainingWords.space(forecast.disk)); free: \
+            \(forecast.diskFree.map(ProgressLine.bytes) ?? "unknown")
             """
     }
 
@@ -174,15 +190,30 @@ enum DistillStage {
         return descriptor
     }
 
+    /// - Throws: `Failure` (66) where there is nothing to go on from, and no finished run.
+    private static func requireCheckpoint(_ output: String) throws {
+        let url = URL(fileURLWithPath: output)
+        guard DoneRecord.read(url) == nil, !Trainer.hasCheckpoint(in: url) else { return }
+        throw Failure(
+            "\(output): there is no checkpoint to go on from; leave out --resume to start anew",
+            code: Failure.Code.missing
+        )
+    }
+
     /// - Throws: `Failure` with code 75 when a stop was asked for.
-    static func run(_ settings: DistillSettings, title: String) throws {
+    static func run(
+        _ settings: DistillSettings,
+        title: String,
+        mustResume: Bool = false
+    ) throws {
         let start = Date()
+        if mustResume { try requireCheckpoint(settings.output) }
         let lock = try lock(settings.output)
         defer { close(lock) }
         let trainer = try trainer(settings)
         Console.say(
             "\(title): \(settings.criterion), \(trainer.totalSteps) steps of "
-                + "\(settings.batchExamples * settings.accumulate) examples, learning rate "
+                + "\(settings.stepInWords), learning rate "
                 + "\(settings.learningRate)"
         )
         let progress = ProgressLine(title, unit: "steps")
@@ -190,17 +221,27 @@ enum DistillStage {
         func show(_ metrics: TrainingMetrics) {
             if isFirst { progress.start(at: Double(metrics.step - 1)) }
             isFirst = false
-            let parts = ["total", "ce", "kd"].compactMap { name in
-                metrics.losses[name].map { String(format: "%@ %.3f", name, $0) }
+            if let reason = metrics.skipped {
+                progress.finish()
+                let line = TrainingWords.skipped(metrics, reason, patience: settings.skipPatience)
+                Console.say("\(title): \(line)")
             }
             progress.update(
                 Double(metrics.step),
                 of: Double(metrics.steps),
-                detail: parts.joined(separator: " ") + "  "
-                    + ProgressLine.count(metrics.tokensPerSecond) + " tokens/s"
+                detail: TrainingWords.figures(metrics)
             )
         }
-        let outcome = try trainer.run(shouldStop: { Signals.shouldStop }, progress: show)
+        func tell(_ notice: TrainingNotice) {
+            progress.finish()
+            Console.say("\(title): \(TrainingWords.line(notice))")
+        }
+        let outcome = try trainer.run(
+            version: Version.text,
+            shouldStop: { Signals.shouldStop },
+            progress: show,
+            notice: tell
+        )
         progress.finish()
         switch outcome {
         case .finished(let steps):

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Cache
+import Distill
 import Extract
 import Foundation
 import Models
@@ -152,7 +153,7 @@ struct GenerateCommand: ParsableCommand {
             generator.generate(
                 indices.map { prompts[$0] },
                 options: options,
-                stop: ModelLoading.stopTokens(tokenizer),
+                stop: StudentAnswers.stopTokens(tokenizer),
                 streams: indices.map { UInt64($0) + UInt64(attempt) << 32 },
                 shouldStop: { failure != nil || Signals.shouldStop },
                 progress: keep

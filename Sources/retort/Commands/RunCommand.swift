@@ -146,8 +146,8 @@ struct RunCommand: ParsableCommand {
                 ?? "\(settings.epochs ?? DistillSettings.defaultEpochs) epochs"
             let isDone = DoneRecord.read(URL(fileURLWithPath: settings.output)) != nil
             Console.print(
-                "distill \(name): \(settings.criterion), \(length) of \(settings.batchExamples) "
-                    + "examples\(isDone ? " (done)" : "")"
+                "distill \(name): \(settings.criterion), \(length) of \(settings.stepInWords)"
+                    + (isDone ? " (done)" : "")
             )
         }
         Console.print("eval: split \(pipeline.eval.split) -> \(pipeline.output)/eval.json")

@@ -32,11 +32,19 @@ enum Console {
         log.withLock { $0?.error("\(text)") }
     }
 
-    /// Text over the current line of a terminal.
+    /// Text over the current line of a terminal, as much of it as fits: a line that wraps is drawn over in
+    /// part only.
     ///
     /// It is not logged.
     static func overwrite(_ text: String) {
-        write("\r\u{1B}[2K\(text)", to: .standardError)
+        write("\r\u{1B}[2K\(text.prefix(max(20, width - 1)))", to: .standardError)
+    }
+
+    /// Columns of the terminal.
+    private static var width: Int {
+        var size = winsize()
+        let known = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+        return known ? Int(size.ws_col) : 80
     }
 
     /// Ends a line that was drawn over.

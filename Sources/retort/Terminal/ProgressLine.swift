@@ -1,3 +1,4 @@
+import Distill
 import Foundation
 
 /// How far a long job is: a bar on a terminal, a plain line every so often elsewhere.
@@ -89,10 +90,5 @@ final class ProgressLine {
         return whole >= 60 ? "\(whole / 60)m \(whole % 60)s" : "\(whole)s"
     }
 
-    static func bytes(_ count: Int) -> String {
-        let value = Double(count)
-        if value >= 0x1p30 { return String(format: "%.2f GiB", value / 0x1p30) }
-        if value >= 0x1p20 { return String(format: "%.1f MiB", value / 0x1p20) }
-        return String(format: "%.1f KiB", value / 1024)
-    }
+    static func bytes(_ count: Int) -> String { byteWords(count) }
 }
