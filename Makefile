@@ -74,6 +74,7 @@ parity: build ## hold the quick start's cache and students, and training itself,
 	$(RETORT) model logits $(MODEL) --tokens $(RUN)/tokens.json --output $(RUN)/logits.h5 --replace
 	$(PYTHON) reference/gguf_parity.py $(RUN)/cache $(MODEL) --logits $(RUN)/logits.h5
 	$(PYTHON) reference/student_parity.py $(RUN)
+	$(PYTHON) reference/tensorboard_parity.py $(RUN)/dskd
 	$(PYTHON) reference/online.py --retort $(RETORT)
 
 goldens: ## make the golden files of the tests anew (needs Python)

@@ -88,6 +88,7 @@ extension DistillSettings {
         ] {
             try require(value >= 0, key, "\(value)", "give 0 or more")
         }
+        try require(keepBest <= 1_000_000, "keep_best", "\(keepBest)", "give at most 1,000,000")
         for (key, value) in [
             ("learning_rate", learningRate), ("projector_learning_rate", projectorLearningRate),
             ("clip", clip),

@@ -87,7 +87,8 @@ struct TrainingSizes {
     /// Tokens of the cache that all steps go over.
     var tokens: Int {
         let batches = Double(steps) * Double(settings.accumulate)
-        return Int(Double(epoch.tokens) * batches / Double(max(1, epoch.batches)))
+        // No run is longer than an Int can say; a setting may be.
+        return Int(min(9e18, Double(epoch.tokens) * batches / Double(max(1, epoch.batches))))
     }
 
     /// What is in memory at the same time.

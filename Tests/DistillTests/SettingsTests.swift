@@ -21,6 +21,7 @@ struct SettingsTests {
         ("best_by", { ($0.keepBest, $0.bestBy) = (1, "rouge_l") }),
         ("export", { $0.export = "best" }), ("max_new_tokens", { $0.maxNewTokens = 0 }),
         ("sample_every", { $0.sampleEvery = -1 }), ("keep_best", { $0.keepBest = -1 }),
+        ("keep_best", { $0.keepBest = .max }),
         ("ema", { $0.ema = 1 }), ("ema", { $0.ema = .nan }),
         ("batch_tokens", { $0.batchTokens = 0 }),
         ("steps", { ($0.steps, $0.epochs) = (1, 1) }), ("cache", { $0.cache = "" }),

@@ -108,6 +108,50 @@ struct PipelineTests {
         }
     }
 
+    @Test("distill forecasts, refuses to go on from nothing, and goes on past a damaged checkpoint")
+    func distill() throws {
+        try withFolder { folder in
+            try writePipeline(in: folder, student: freshStudent, runs: "{sft: {criterion: sft}}")
+            #expect(try RetortProcess.run(run, in: folder).code == 0)
+            let arguments =
+                ["distill"]
+                + [
+                    "cache=run/cache", "student.from=run/student", "output=mine", "steps=4",
+                    "batch_tokens=200", "accumulate=2", "checkpoint_every=1", "sample_every=2",
+                    "max_new_tokens=4", "eval_every=2", "keep_best=1", "ema=0.9",
+                    "max_length=64", "max_prompt_length=24",
+                ].flatMap { ["--set", $0] }
+            let plan = try RetortProcess.run(arguments + ["--dry-run"], in: folder)
+            #expect(plan.code == 0, "\(plan.errors)")
+            for words in [
+                "4 steps of up to 2 x 200 tokens", "final hidden states, the head",
+                "query.weight [", "average of the weights", "3 checkpoints", "2 best students",
+            ] {
+                #expect(plan.output.contains(words), "\(words)")
+            }
+            #expect(try RetortProcess.run(arguments + ["--resume"], in: folder).code == 66)
+
+            let whole = try RetortProcess.run(arguments, in: folder)
+            #expect(whole.code == 0, "\(whole.errors)")
+            #expect(whole.errors.contains("is among the best so far: "))
+            #expect(whole.errors.contains("  ->  "))
+            let mine = folder.appendingPathComponent("mine")
+            let student = mine.appendingPathComponent("student/model.safetensors")
+            let want = try Data(contentsOf: student)
+            for name in ["done.json", "student"] {
+                try FileManager.default.removeItem(at: mine.appendingPathComponent(name))
+            }
+            try Data().write(
+                to: mine.appendingPathComponent("checkpoints/step-000004/model.safetensors")
+            )
+            let again = try RetortProcess.run(arguments + ["--resume"], in: folder)
+            #expect(again.code == 0, "\(again.errors)")
+            #expect(again.errors.contains("warning: ") && again.errors.contains("step-000004"))
+            #expect(try Data(contentsOf: student) == want)
+            #expect(try RetortProcess.run(arguments + ["--resume"], in: folder).code == 0)
+        }
+    }
+
     @Test("a student pruned from the teacher is distilled in the teacher's vocabulary")
     func sameVocabulary() throws {
         try withFolder { folder in

@@ -11,7 +11,8 @@ struct DistillCommand: ParsableCommand {
         commandName: "distill",
         abstract: "Train a student from a cache, the teacher gone.",
         discussion: """
-            Run again after a stop, it goes on from the last checkpoint to the same weights.
+            Run again after a stop, it goes on from the last checkpoint to the same weights. What the run will
+            take (memory, disk, steps) is said by --dry-run; docs/training.md has every setting and file.
 
             Examples:
               retort distill --set cache=runs/quickstart/cache \\
@@ -21,7 +22,7 @@ struct DistillCommand: ParsableCommand {
               retort distill --config mine.yaml --dump-alignment alignment.jsonl
 
             Criteria (docs/criteria.md): \(CriterionRegistry.names.joined(separator: ", "))
-            Settings: \(DistillSettings.CodingKeys.allCases.map(\.rawValue).joined(separator: ", "))
+            Settings (docs/training.md): \(DistillSettings.CodingKeys.allCases.map(\.rawValue).joined(separator: ", "))
             """
     )
 
