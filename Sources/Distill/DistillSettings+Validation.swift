@@ -65,7 +65,8 @@ extension DistillSettings {
             ("head_memory_mib", headMemoryMiB), ("loader_memory_mib", loaderMemoryMiB),
             ("shuffle_window", shuffleWindow ?? 1), ("skip_patience", skipPatience),
             ("decay_steps", decaySteps ?? 1), ("batch_tokens", batchTokens ?? 1),
-            ("max_new_tokens", maxNewTokens),
+            ("max_new_tokens", maxNewTokens), ("pass_tokens", passTokens),
+            ("lora.rank", lora?.rank ?? 1),
         ] {
             try require(
                 (1...1_000_000).contains(value),
@@ -111,6 +112,25 @@ extension DistillSettings {
             "learning_rate_floor",
             "\(learningRateFloor)",
             "give a number from 0 to 1"
+        )
+        for (key, value) in [
+            ("dropout", dropout), ("attention_dropout", attentionDropout),
+            ("lora.dropout", lora?.dropout ?? 0),
+        ] {
+            try require(
+                (0..<1).contains(value),
+                key,
+                "\(value)",
+                "give a number from 0 to below 1, such as 0.1"
+            )
+        }
+        let alpha = lora?.alpha ?? 1
+        try require(alpha > 0 && alpha.isFinite, "lora.alpha", "\(alpha)", "give a number above 0")
+        try require(
+            lora?.targets?.isEmpty != true,
+            "lora.targets",
+            "an empty list",
+            "name linear maps, such as [q_proj, v_proj], or \(LoraOptions.allLinear)"
         )
         try require(
             (0..<1).contains(ema),
@@ -166,7 +186,7 @@ extension DistillSettings {
     func lines() throws -> [String: String] {
         var free: Set<CodingKeys> = [
             .output, .cache, .student, .checkpointEvery, .keepCheckpoints, .unfinishedCache,
-            .loaderMemoryMiB, .skipPatience, .sampleEvery, .samplePrompts,
+            .loaderMemoryMiB, .gradientCheckpointing, .skipPatience, .sampleEvery, .samplePrompts,
             .tensorboard, .dataset,
         ]
         // What is measured on the way decides nothing but which student is the best.

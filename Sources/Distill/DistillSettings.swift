@@ -1,4 +1,5 @@
 import Foundation
+import Models
 import Tensors
 
 /// Everything that decides a distillation run, under the keys of a pipeline's `distill:` stage.
@@ -96,6 +97,18 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var batchTokens: Int?
     /// Micro-batches of one optimiser step; changes memory, not numbers.
     public var accumulate = 1
+    /// The student runs over whole examples of up to so many tokens at a time, which decides how much memory
+    /// their way back takes; a longer example is run by itself.
+    public var passTokens = 2_048
+    /// Keeps the input of each block alone and runs the block again on the way back: less memory, more time,
+    /// the same bits.
+    public var gradientCheckpointing = false
+    /// Low-rank factors that are trained in the place of the student's weights; nil trains the weights.
+    public var lora: LoraOptions?
+    /// The share of the embedding's output, and of what each layer adds, that is set to 0 in training.
+    public var dropout: Float = 0
+    /// The share of attention's probabilities that is set to 0 in training.
+    public var attentionDropout: Float = 0
     /// Of the student, at its highest.
     public var learningRate: Float = 5e-4
     /// Of the projectors, at its highest.
@@ -121,7 +134,7 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var spikeFactor = 5.0
     /// Of the projectors' first values and of the order of the data.
     public var seed: UInt64 = 1
-    /// Precision of the head products.
+    /// Precision of the products of matrices; weights, gradients and moments are float32 in both.
     public var compute = ComputeType.f32
     /// Tokens of an example, prompt and response, at most.
     public var maxLength = 512
@@ -163,7 +176,15 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         /// One for each property, in snake case.
         case cache, output, student, criterion, temperature, divergence, steps, epochs, accumulate
         /// See `cache`.
-        case schedule, clip, seed, compute, template, split, projectors, layers, ema, export
+        case schedule, clip, seed, compute, template, split, projectors, layers, ema, export, lora
+        /// See `cache`.
+        case dropout
+        /// See `cache`.
+        case attentionDropout = "attention_dropout"
+        /// See `cache`.
+        case passTokens = "pass_tokens"
+        /// See `cache`.
+        case gradientCheckpointing = "gradient_checkpointing"
         /// See `cache`.
         case tensorboard, dataset
         /// See `cache`.
@@ -286,6 +307,11 @@ public struct DistillSettings: Codable, Sendable, Equatable {
         try set(.weightDecay, &weightDecay)
         try set(.clip, &clip)
         try set(.ema, &ema)
+        try set(.passTokens, &passTokens)
+        try set(.gradientCheckpointing, &gradientCheckpointing)
+        lora = try c.decodeIfPresent(LoraOptions.self, forKey: .lora)
+        try set(.dropout, &dropout)
+        try set(.attentionDropout, &attentionDropout)
         try set(.skipPatience, &skipPatience)
         try set(.spikeFactor, &spikeFactor)
         try set(.seed, &seed)

@@ -56,25 +56,55 @@ struct MicroBatch {
         return all
     }
 
+    /// The examples of some records in pieces of whole examples, in order.
+    ///
     /// - Parameters:
-    ///   - pairs: Whether positions of the two models pair one to one; where one side was cut
-    ///     shorter than the other, both keep what both have.
-    ///   - reading: What the records hold of the teacher.
+    ///   - limit: The student's tokens in a piece, at most; a longer example is one by itself.
+    ///   - pairs, reading: See `init`.
+    static func pieces(
+        of records: [CacheRecord],
+        limit: Int,
+        encoder: StudentEncoder,
+        pairs: Bool,
+        reading: TeacherReading
+    ) throws -> [MicroBatch] {
+        let examples = try records.map { ($0, try encoder.encode($0)) }
+        let pieces = VarlenBatch.runs(of: examples.indices, limit: limit) {
+            examples[$0].1.tokens.count
+        }
+        return pieces.map { piece in
+            MicroBatch(Array(examples[piece]), pairs: pairs, reading: reading)
+        }
+    }
+
     init(
         _ records: [CacheRecord],
         encoder: StudentEncoder,
         pairs: Bool,
         reading: TeacherReading
     ) throws {
+        let examples = try records.map { ($0, try encoder.encode($0)) }
+        self.init(examples, pairs: pairs, reading: reading)
+    }
+
+    /// - Parameters:
+    ///   - examples: Records, and what the student makes of each.
+    ///   - pairs: Whether positions of the two models pair one to one; where one side was cut
+    ///     shorter than the other, both keep what both have.
+    ///   - reading: What the records hold of the teacher.
+    private init(
+        _ examples: [(record: CacheRecord, tokens: StudentExample)],
+        pairs: Bool,
+        reading: TeacherReading
+    ) {
         var sequences: [[UInt32]] = []
         var kept: [CacheRecord] = []
         var rows: [Int] = []
         var student = (inputs: [UInt32](), labels: [UInt32](), offsets: [0])
         var teacher = (inputs: [UInt32](), labels: [UInt32](), offsets: [0])
-        var signals = TeacherSignals(reading, mostRows: records.reduce(0) { $0 + $1.rows })
+        var signals = TeacherSignals(reading, mostRows: examples.reduce(0) { $0 + $1.record.rows })
         var (start, cut, dropped) = (0, 0, 0)
-        for record in records {
-            let example = try encoder.encode(record)
+        for (record, example) in examples {
             if example.wasCut { cut += 1 }
             var (n, m) = (example.supervised.count, record.rows)
             if pairs {

@@ -7,7 +7,7 @@ import Foundation
 /// each epoch has its own.
 final class MicroBatchSource {
     let stream: CacheStream
-    private let make: ([CacheRecord]) throws -> MicroBatch
+    private let make: ([CacheRecord]) throws -> [MicroBatch]
     private var iterator: CacheBatchIterator?
     /// The place of the next micro-batch, and how many its epoch has.
     private var epoch = 0, index = 0, count: Int
@@ -16,7 +16,7 @@ final class MicroBatchSource {
     init(
         _ stream: CacheStream,
         position: Int,
-        make: @escaping ([CacheRecord]) throws -> MicroBatch
+        make: @escaping ([CacheRecord]) throws -> [MicroBatch]
     ) throws {
         self.stream = stream
         self.make = make
@@ -28,9 +28,10 @@ final class MicroBatchSource {
     /// Passes over the data that lie before the next micro-batch.
     var epochs: Double { Double(epoch) + Double(index) / Double(count) }
 
-    /// The next `count` micro-batches, over the end of an epoch where need be.
+    /// The next `count` micro-batches, over the end of an epoch where need be, each in the pieces that `make`
+    /// makes of it.
     func next(_ count: Int) throws -> [MicroBatch] {
-        try (0..<count).map { _ in
+        try (0..<count).flatMap { _ in
             if index >= self.count { try beginNextEpoch() }
             let iterator = try iterator ?? stream.batches(epoch: epoch, startingAt: index)
             self.iterator = iterator

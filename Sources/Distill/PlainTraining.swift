@@ -39,6 +39,19 @@ package final class PlainTraining {
         )
     }
 
+    /// The gradients of one step over all micro-batches, by the names of what is trained; nothing is changed.
+    package func gradients(_ batches: [[Example]]) throws -> [String: Matrix] {
+        _ = try training.accumulate(batches.map(MicroBatch.init), number: 0)
+        let trained = training.model.trainedParameters
+        defer { for parameter in trained { parameter.gradient?.fill(0) } }
+        return Dictionary(
+            trained.compactMap { parameter in
+                parameter.gradient.map { (parameter.name, $0.copied()) }
+            },
+            uniquingKeysWith: { first, _ in first }
+        )
+    }
+
     /// One optimiser step over all micro-batches.
     package func step(_ batches: [[Example]], factor: Float = 1) throws -> Result {
         let result = try training.step(batches.map(MicroBatch.init), factor: factor)

@@ -22,6 +22,9 @@ final class StudentTraining {
 
     /// Layers of the student that the criterion looks at.
     private let layers: Set<Int>
+    /// What is dropped and what is computed again.
+    private let pass: TrainingPass
+    private let seed: UInt64
 
     /// - Parameters:
     ///   - teacher: From the cache.
@@ -36,6 +39,8 @@ final class StudentTraining {
     ) throws {
         self.model = model
         self.layers = layers
+        pass = settings.pass
+        seed = settings.seed
         let type = try CriterionRegistry.type(settings.criterion)
         criterion = try type.init(
             CriterionContext(
@@ -50,7 +55,7 @@ final class StudentTraining {
         )
         model.prepareTraining(settings.compute)
         optimizer = Optimizer(
-            student: model.parameters,
+            student: model.trainedParameters,
             projectors: criterion.projectors.flatMap(\.parameters),
             settings: settings
         )
@@ -90,13 +95,30 @@ final class StudentTraining {
     /// One optimiser step over all of its micro-batches.
     ///
     /// - Parameters:
+    ///   - number: Of the step, which the masks of dropout are made from.
     ///   - factor: Of every learning rate.
     ///   - ceiling: The step is skipped where its total loss is above that.
     func step(
         _ batches: [MicroBatch],
+        number: Int = 0,
         factor: Float,
         ceiling: Double? = nil
     ) throws -> StepResult {
+        var result = try accumulate(batches, number: number)
+        let total = result.sums.means["total"] ?? 0
+        result.outcome = optimizer.step(
+            factor: factor,
+            isSpike: ceiling.map { total > $0 } ?? false
+        )
+        if result.outcome.applied {
+            weightsChanged()
+            average?.update(step: optimizer.applied)
+        }
+        return result
+    }
+
+    /// Adds the gradients of all micro-batches to those of what is trained.
+    func accumulate(_ batches: [MicroBatch], number: Int) throws -> StepResult {
         let width = model.outputHead.value.columns
         let batches = batches.filter { !$0.rows.isEmpty }
         let statistics = try criterion.statistics(
@@ -106,7 +128,7 @@ final class StudentTraining {
         )
         var result = StepResult()
         for (index, batch) in batches.enumerated() {
-            let tape = Tape(keeping: layers)
+            let tape = Tape(keeping: layers, pass: pass(number, index))
             let hidden = model.hiddenStates(batch.sequences, tape: tape)
             let rows = batch.criterionBatch(hidden: hidden, layers: tape.layerStates)
             let room = { Matrix(uninitialized: rows.student.count, width) }
@@ -129,16 +151,18 @@ final class StudentTraining {
             result.tokens += batch.sequences.tokenCount
             result.examples += batch.records.count
         }
-        let total = result.sums.means["total"] ?? 0
-        result.outcome = optimizer.step(
-            factor: factor,
-            isSpike: ceiling.map { total > $0 } ?? false
-        )
-        if result.outcome.applied {
-            weightsChanged()
-            average?.update(step: optimizer.applied)
-        }
         return result
+    }
+
+    private func pass(_ step: Int, _ batch: Int) -> TrainingPass {
+        var pass = pass
+        var random = RandomNumbers(
+            seed: seed,
+            purpose: "dropout \(step)",
+            counter: UInt64(batch)
+        )
+        pass.noise = random.next()
+        return pass
     }
 
     /// Takes note of changed weights.

@@ -59,7 +59,7 @@ extension Trainer {
         return try training.withAverage {
             var sums = CriterionSums()
             while let batch = try batches.next() {
-                sums.add(try training.losses(try makeBatch(batch.records)))
+                for piece in try makeBatches(batch.records) { sums.add(try training.losses(piece)) }
             }
             var means = sums.means.filter { $0.value.isFinite }
             means["rouge_l"] = try heldOutRougeL()

@@ -22,6 +22,7 @@ extension Trainer {
         try best.offer(BestStudents.Record(step: step, heldOut: heldOut)) { directory in
             try writeStudent(to: directory, steps: step, heldOut: heldOut)
             try writeProjectors(to: directory)
+            try writeAdapter(to: directory)
         }
     }
 
@@ -48,6 +49,7 @@ extension Trainer {
         } else {
             try writeStudent(to: student, steps: step, heldOut: heldOut)
             try writeProjectors(to: output)
+            try writeAdapter(to: output)
         }
         let done = DoneRecord(
             steps: state.step,
@@ -100,7 +102,8 @@ extension Trainer {
         do {
             for name in try manager.contentsOfDirectory(atPath: best.path).sorted()
             where name != BestStudents.recordFile {
-                let place = name == TrainingCheckpoint.projectorFile ? output : student
+                let isBeside = [TrainingCheckpoint.projectorFile, Self.adapterDirectory].contains(name)
+                let place = isBeside ? output : student
                 let target = place.appendingPathComponent(name)
                 try? manager.removeItem(at: target)
                 try manager.copyItem(at: best.appendingPathComponent(name), to: target)

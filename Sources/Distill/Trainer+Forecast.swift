@@ -9,13 +9,11 @@ extension Trainer {
     ///
     /// - Throws: `CacheError`.
     public func forecast() throws -> TrainingForecast {
-        let parameters = training.optimizer.slots.map(\.parameter.value.count)
         let sizes = TrainingSizes(
             settings: settings,
-            model: training.model.configuration,
             reading: reading,
-            trained: parameters.reduce(0, +),
-            head: training.model.outputHead.value.count,
+            model: training.model,
+            trained: training.optimizer.slots.reduce(0) { $0 + $1.parameter.value.count },
             epoch: try stream(settings.split).size(ofEpoch: 0),
             steps: totalSteps
         )

@@ -17,6 +17,7 @@ extension Trainer {
         var window = state.losses ?? LossWindow()
         let result = try training.step(
             batches,
+            number: state.step,
             factor: factor,
             ceiling: window.ceiling(factor: settings.spikeFactor)
         )

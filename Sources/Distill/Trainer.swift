@@ -78,6 +78,7 @@ public final class Trainer {
             )
         }
         try Self.requireFit(model.configuration, tokenizer, settings, reading.studentLayers)
+        try Self.addLora(settings, to: model)
         settings.template = settings.template ?? cached.template
         encoder = try StudentEncoder(
             tokenizer: tokenizer,
@@ -98,10 +99,9 @@ public final class Trainer {
         try Self.requireMemory(
             TrainingSizes(
                 settings: settings,
-                model: model.configuration,
                 reading: reading,
-                trained: model.parameters.reduce(0) { $0 + $1.value.count },
-                head: model.outputHead.value.count,
+                model: model,
+                trained: model.trainedParameters.reduce(0) { $0 + $1.value.count },
                 epoch: Self.stream(settings.split, reader, settings, reading).size(ofEpoch: 0),
                 steps: totalSteps
             ),
@@ -199,7 +199,7 @@ public final class Trainer {
         let source = try MicroBatchSource(
             stream(settings.split),
             position: state.step * settings.accumulate,
-            make: makeBatch
+            make: makeBatches
         )
         while state.step < totalSteps {
             var metrics = try step(source, &state)
@@ -321,6 +321,16 @@ public final class Trainer {
             hidden: reading.hidden,
             logits: reading.readsTopK,
             extra: reading.extra
+        )
+    }
+
+    func makeBatches(_ records: [CacheRecord]) throws -> [MicroBatch] {
+        try MicroBatch.pieces(
+            of: records,
+            limit: settings.passTokens,
+            encoder: encoder,
+            pairs: pairs,
+            reading: reading
         )
     }
 

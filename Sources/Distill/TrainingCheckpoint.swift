@@ -95,7 +95,7 @@ struct TrainingCheckpoint {
         to directory: URL
     ) throws {
         try RunFiles.makeDirectory(directory)
-        try writeParameters(training.model.parameters, to: directory, modelFile)
+        try writeParameters(training.model.trainedParameters, to: directory, modelFile)
         try writeParameters(
             training.criterion.projectors.flatMap(\.parameters),
             to: directory,
@@ -146,7 +146,7 @@ struct TrainingCheckpoint {
                 throw DistillError.badCheckpoint(path: url.path, reason: "damaged or missing")
             }
         }
-        try read(Self.modelFile, training.model.parameters.map { ($0.name, $0.value) })
+        try read(Self.modelFile, training.model.trainedParameters.map { ($0.name, $0.value) })
         try read(
             Self.projectorFile,
             training.criterion.projectors.flatMap(\.parameters).map { ($0.name, $0.value) }

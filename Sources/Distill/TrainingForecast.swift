@@ -71,18 +71,21 @@ struct TrainingSizes {
     static let floatBytes = MemoryLayout<Float>.stride
 
     let settings: DistillSettings
-    let model: ModelConfiguration
     let reading: TeacherReading
-    /// Numbers that are trained, and those of them that are the student's head.
-    let trained: Int, head: Int
+    let model: any LanguageModel
+    /// Numbers that are trained: the student's or its factors', and the projectors'.
+    let trained: Int
     let epoch: CacheStream.EpochSize
     let steps: Int
 
-    /// Tokens of the longest micro-batch: the student's are taken to be about as many as the teacher's.
+    /// Tokens of the longest pass: the student's are taken to be about as many as the teacher's.
     private var longest: Int {
-        settings.batchTokens == nil
-            ? min(epoch.longest, settings.batchExamples * settings.maxLength) : epoch.longest
+        min(epoch.longest, max(settings.passTokens, settings.maxLength))
     }
+
+    /// The student's numbers, and those of them that are not trained.
+    private var weights: Int { model.parameters.reduce(0) { $0 + $1.value.count } }
+    private var frozen: Int { settings.lora == nil ? 0 : weights }
 
     /// Tokens of the cache that all steps go over.
     var tokens: Int {
@@ -95,20 +98,28 @@ struct TrainingSizes {
     var memory: [TrainingForecast.Part] {
         let bytes = Self.floatBytes
         let teacherHead = reading.head ? reading.vocabulary * reading.hiddenSize : 0
-        // One copy for each direction, two bytes a number.
-        let packed = settings.compute.available == .bf16 ? bytes * (head + teacherHead) : 0
+        // One copy of every matrix for each direction, two bytes a number.
+        let packed = settings.compute.available == .bf16 ? bytes * (weights + teacherHead) : 0
+        let model = model.configuration
         let embedding = reading.embedding ? teacherHead : 0
         let widest = max(model.vocabularySize, reading.head ? reading.vocabulary : 0)
         let row = bytes * (reading.hidden ? reading.hiddenSize : 1)
-        // What each block keeps of a token for the way back: norms, queries, keys, values, what attention
-        // and the gated layer make of them, and as much again in passing.
-        let heads = model.headSize * (model.headCount + 2 * model.keyValueHeadCount)
-        let kept = 6 * model.hiddenSize + 2 * heads + 4 * model.intermediateSize
+        // What each block keeps of a token for the way back: the stream before both layers, queries, keys,
+        // values, what attention makes of them, and what goes into the activation. One block has as much
+        // again in passing.
+        let heads = model.headSize * 2 * (model.headCount + model.keyValueHeadCount)
+        let kept = 2 * model.hiddenSize + heads + 2 * model.intermediateSize
+        let blocks =
+            settings.gradientCheckpointing
+            ? model.layerCount * model.hiddenSize + kept : model.layerCount * kept
         return [
-            .init(name: "weights, gradients and moments", bytes: 4 * bytes * trained),
+            .init(
+                name: "weights, gradients and moments",
+                bytes: bytes * (frozen + 4 * trained)
+            ),
             .init(name: "average of the weights", bytes: settings.ema > 0 ? bytes * trained : 0),
             .init(
-                name: "the teacher's head, and packed heads",
+                name: "the teacher's head, and packed weights",
                 bytes: bytes * (teacherHead + embedding) + packed
             ),
             .init(
@@ -121,7 +132,7 @@ struct TrainingSizes {
             ),
             .init(
                 name: "activations of \(longest) tokens",
-                bytes: bytes * longest * (model.layerCount * kept + 8 * model.hiddenSize)
+                bytes: bytes * longest * (blocks + kept + 8 * model.hiddenSize)
             ),
         ]
     }
@@ -129,16 +140,17 @@ struct TrainingSizes {
     /// What is on the disk at the same time at most: a checkpoint or a best student more than are kept,
     /// for the new one is whole before an old one goes.
     var disk: [TrainingForecast.Part] {
-        let weights = Self.floatBytes * trained
-        let checkpoint = (settings.ema > 0 ? 4 : 3) * weights
+        // With the projectors, and the factors, beside it.
+        let student = Self.floatBytes * (frozen + trained)
+        let checkpoint = (settings.ema > 0 ? 4 : 3) * Self.floatBytes * trained
         let every = settings.checkpointEvery
         let checkpoints = every > 0 ? min(settings.keepCheckpoints + 1, max(1, steps / every)) : 1
         let evaluations = 1 + (settings.evalEvery > 0 ? (steps - 1) / settings.evalEvery : 0)
         let best = settings.keepBest > 0 ? min(settings.keepBest + 1, evaluations) : 0
         return [
             .init(name: "\(checkpoints) checkpoints", bytes: checkpoints * checkpoint),
-            .init(name: "\(best) best students", bytes: best * weights),
-            .init(name: "the student", bytes: weights),
+            .init(name: "\(best) best students", bytes: best * student),
+            .init(name: "the student", bytes: student),
         ]
     }
 }

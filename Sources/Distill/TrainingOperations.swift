@@ -10,15 +10,16 @@ import Tensors
 ///
 ///     6 P T  +  6 L w sum over sequences of length^2  +  6 V d n  +  2 V_t D m
 ///
+/// or 4 instead of 6 for weights that are not trained, whose low-rank factors count as weights of their own;
 /// with P the weights of the student's matrices but for its embeddings and head, T its tokens, L its layers,
 /// w the width of all attention heads together; V d its head, n its supervised positions; and V_t D the
 /// teacher's head, m its positions, where the criterion reads it. The second term is the two products of
 /// attention, 12 T w length/2 a layer, of which causal attention needs one half. What a criterion computes
 /// besides, norms, and the optimiser count as time and not as operations.
 struct TrainingOperations {
-    /// P, and L w.
+    /// 6 P, or 4 P and 6 times the factors; and L w.
     let weights: Int, attention: Int
-    /// V d.
+    /// 6 V d, or 4 V d.
     let head: Int
     /// V_t D; 0 where it is not read.
     let teacherHead: Int
@@ -28,12 +29,18 @@ struct TrainingOperations {
     /// - Parameter teacher: The teacher's head, (0, D) where it is not read.
     init(_ model: any LanguageModel, teacher: HeadProduct) {
         let configuration = model.configuration
-        weights = model.parameters.filter {
+        let matrices = model.parameters.filter {
             $0 !== model.inputEmbedding && $0 !== model.outputHead && $0.shape.count > 1
                 && !$0.name.hasSuffix("wpe.weight")
-        }.reduce(0) { $0 + $1.value.count }
+        }
+        func count(_ parameters: [Parameter]) -> Int {
+            parameters.reduce(0) { $0 + $1.value.count }
+        }
+        let trained = model.trainedParameters
+        let isWhole = trained.contains { $0 === model.outputHead }
+        weights = isWhole ? 6 * count(matrices) : 4 * count(matrices) + 6 * count(trained)
         attention = configuration.layerCount * configuration.headCount * configuration.headSize
-        head = model.outputHead.value.count
+        head = (isWhole ? 6 : 4) * model.outputHead.value.count
         teacherHead = teacher.weight.count
     }
 
@@ -44,9 +51,9 @@ struct TrainingOperations {
             let squares = zip(offsets, offsets.dropFirst()).reduce(0) {
                 $0 + ($1.1 - $1.0) * ($1.1 - $1.0)
             }
-            return sum + 6 * Double(weights) * Double(batch.sequences.tokenCount)
+            return sum + Double(weights) * Double(batch.sequences.tokenCount)
                 + 6 * Double(attention) * Double(squares)
-                + 6 * Double(head) * Double(batch.rows.count)
+                + Double(head) * Double(batch.rows.count)
                 + 2 * Double(teacherHead) * Double(batch.teacher.count)
         }
     }

@@ -32,9 +32,9 @@ struct ForecastTests {
         let heads = 4 * 2 * 257 * 12
         #expect(Array(bytes.prefix(3)) == [16 * trained, 4 * trained, heads])
         #expect(bytes[3] == 4 * longest * vocabulary && bytes[4] == tokens * 4 * 12)
-        // Width 8, two heads of 4, feed-forward 32; one layer.
-        let kept = 6 * 8 + 2 * 4 * (2 + 2 * 2) + 4 * 32
-        #expect(bytes[5] == 4 * longest * (kept + 8 * 8))
+        // Width 8, two heads of 4, feed-forward 32; one layer, and as much in passing.
+        let kept = 2 * 8 + 4 * 2 * (2 + 2) + 2 * 32
+        #expect(bytes[5] == 4 * longest * (2 * kept + 8 * 8))
         #expect(forecast.steps == 3 && forecast.tokens == tokens * 3 / batches)
     }
 

@@ -23,7 +23,7 @@ struct TrainerTests {
 
     @Test(
         "three steps, a stop and three more give the bytes of six steps straight",
-        arguments: ["sft", "dskd", "dskd_cma", "dskd_cma bf16"]
+        arguments: ["sft", "dskd", "dskd_cma", "dskd_cma bf16", "sft lora", "dskd_cma dropout"]
     )
     func resume(name: String) throws {
         let criterion = name.split(separator: " ").first.map(String.init) ?? ""
@@ -32,6 +32,14 @@ struct TrainerTests {
         var straight = settings(world, "straight")
         straight.criterion = criterion
         straight.compute = name.hasSuffix("bf16") ? .bf16 : .f32
+        // Several passes a step.
+        straight.passTokens = 100
+        if name.hasSuffix("lora") {
+            var lora = LoraOptions()
+            (lora.dropout, lora.targets) = (0.2, [LoraOptions.allLinear])
+            straight.lora = lora
+        }
+        if name.hasSuffix("dropout") { (straight.dropout, straight.attentionDropout) = (0.2, 0.1) }
         let merges = criterion != "dskd"
         let whole = try world.trainer(straight, merges: merges).run()
         #expect(whole == .finished(steps: 6))
@@ -51,6 +59,10 @@ struct TrainerTests {
             try bytes(straight, "student/model.safetensors")
                 == bytes(cut, "student/model.safetensors")
         )
+        if straight.lora != nil {
+            let file = "adapter/adapter_model.safetensors"
+            #expect(try bytes(straight, file) == bytes(cut, file))
+        }
         if criterion != "sft" {
             #expect(
                 try bytes(straight, "projectors.safetensors")

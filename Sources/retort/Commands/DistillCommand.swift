@@ -108,12 +108,16 @@ enum DistillStage {
                 )
             )
         }
-        if case .mapping(let entries, _)? = value["student"] {
-            for (key, inner) in entries where key != "from" {
+        for (name, known) in [
+            ("student", ["from"]), ("lora", LoraOptions.CodingKeys.allCases.map(\.rawValue)),
+        ] {
+            guard case .mapping(let entries, _)? = value[name] else { continue }
+            for (key, inner) in entries where !known.contains(key) {
+                let near = ConfigurationError.nearest(key, among: known) ?? known[0]
                 throw ConfigurationError(
                     place: inner.place,
-                    message: "unknown key \"\(section).student.\(key)\"",
-                    remedy: "did you mean \"from\"?"
+                    message: "unknown key \"\(section).\(name).\(key)\"",
+                    remedy: "did you mean \"\(near)\"?"
                 )
             }
         }
