@@ -86,6 +86,7 @@ goldens: ## make the golden files of the tests anew (needs Python)
 	$(PYTHON) reference/weight_goldens.py
 	$(PYTHON) reference/gguf_goldens.py
 	$(PYTHON) reference/lora_goldens.py
+	$(PYTHON) reference/training_goldens.py
 	$(PYTHON) reference/ggml_goldens.py
 	$(PYTHON) reference/hostile_cache.py Tests/CacheTests/Fixtures
 	$(PYTHON) reference/tensor_files.py Tests/CacheTests/Fixtures/tensors
