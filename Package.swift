@@ -17,6 +17,12 @@ let package = Package(
     products: [
         .executable(name: "retort", targets: ["retort"])
     ],
+    traits: [
+        .trait(
+            name: "MPI",
+            description: "Training by several processes (Debian: libopenmpi-dev), off by default."
+        )
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
@@ -92,16 +98,26 @@ let package = Package(
             dependencies: ["Extract", "Cache", "Models", "Tensors", "Tokenizers", "TestSupport"]
         ),
 
+        // Processes that train together; without the trait, one alone.
+        .target(
+            name: "CMPI",
+            cSettings: [.define("RETORT_MPI", .when(traits: ["MPI"]))],
+            linkerSettings: [.linkedLibrary("mpi", .when(traits: ["MPI"]))]
+        ),
+        .target(name: "Ranks", dependencies: ["CMPI"]),
+        .testTarget(name: "RanksTests", dependencies: ["Ranks"]),
+
         // Shards -> student. Never imports Extract: training needs no teacher.
         .target(
             name: "Distill",
-            dependencies: ["Cache", "Models", "Tokenizers", "Tensors", "CKernels"],
+            dependencies: ["Cache", "Models", "Ranks", "Tokenizers", "Tensors", "CKernels"],
             swiftSettings: optimized
         ),
         .testTarget(
             name: "DistillTests",
             dependencies: [
-                "Distill", "Cache", "CKernels", "Models", "Tensors", "Tokenizers", "TestSupport",
+                "Distill", "Cache", "CKernels", "Models", "Ranks", "Tensors", "Tokenizers",
+                "TestSupport",
             ],
             resources: [.copy("Fixtures")]
         ),
@@ -110,7 +126,7 @@ let package = Package(
         .executableTarget(
             name: "retort",
             dependencies: [
-                "Extract", "Distill", "Yams",
+                "Extract", "Distill", "Ranks", "Yams",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]
@@ -148,6 +164,6 @@ let package = Package(
 )
 
 for target in package.targets where [.regular, .executable, .test].contains(target.type) {
-    guard !["CKernels", "CJail"].contains(target.name) else { continue }
+    guard !["CKernels", "CJail", "CMPI"].contains(target.name) else { continue }
     target.swiftSettings = (target.swiftSettings ?? []) + settings
 }
