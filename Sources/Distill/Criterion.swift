@@ -124,14 +124,35 @@ public struct StepStatistics: Sendable {
     /// The denominator of every loss: supervised student positions of all micro-batches.
     public var studentPositions = 0
     /// std of the teacher's hidden states, of E_t[y], and of [E_t[x] ; E_t[y]].
-    public var hiddenDeviation: Float = 1
+    public var hiddenDeviation: Float { hidden.deviation }
     /// See `hiddenDeviation`.
-    public var labelDeviation: Float = 1
+    public var labelDeviation: Float { labels.deviation }
     /// See `hiddenDeviation`.
-    public var keyDeviation: Float = 1
-    /// What `dskd_v2` found out about each micro-batch; empty where there is one alone, which finds it
-    /// out as it goes.
-    var agreements: [TeacherAgreement] = []
+    public var keyDeviation: Float { keys.deviation }
+    /// What the deviations come from.
+    var hidden = Moments(), labels = Moments(), keys = Moments()
+    /// What `dskd_v2` found out about each micro-batch here, and the pairs of all micro-batches, with those
+    /// that agree; nil where there is one micro-batch alone, which finds it out as it goes.
+    var agreements: [TeacherAgreement]?
+    /// See `agreements`.
+    var pairs = 0, agreeing = 0
+
+    /// All that is added up over micro-batches, as numbers: those of several ranks add up to the step's.
+    var totals: [Double] {
+        get {
+            [Double(studentPositions), Double(pairs), Double(agreeing)]
+                + [hidden, labels, keys].flatMap(\.totals)
+        }
+        set {
+            precondition(newValue.count == totals.count, "totals of another kind")
+            (studentPositions, pairs, agreeing) = (
+                Int(newValue[0]), Int(newValue[1]), Int(newValue[2])
+            )
+            (hidden.totals, labels.totals, keys.totals) = (
+                Array(newValue[3..<6]), Array(newValue[6..<9]), Array(newValue[9..<12])
+            )
+        }
+    }
 
     /// Every loss's share of the step's mean, 1 / N.
     var over: Float { 1 / Float(max(1, studentPositions)) }
@@ -274,9 +295,13 @@ public protocol Criterion: AnyObject {
     /// - Throws: `DistillError.unfit` for weights that give none.
     func prepare(_ models: CriterionModels) throws
 
-    /// Looks at all micro-batches of an optimiser step; student hidden states are not read.
+    /// Looks at the micro-batches of an optimiser step; student hidden states are not read.
+    ///
+    /// - Parameter isWhole: Whether they are all of the step's; else other ranks have the rest, and the
+    ///   `totals` are to be added up before `evaluate` sees them.
     func statistics(
         of batches: [CriterionBatch],
+        isWhole: Bool,
         models: CriterionModels,
         engine: HeadLoss
     ) throws -> StepStatistics
@@ -308,9 +333,19 @@ extension Criterion {
     /// Nothing.
     public func prepare(_ models: CriterionModels) throws {}
 
+    /// Of a whole step.
+    public func statistics(
+        of batches: [CriterionBatch],
+        models: CriterionModels,
+        engine: HeadLoss
+    ) throws -> StepStatistics {
+        try statistics(of: batches, isWhole: true, models: models, engine: engine)
+    }
+
     /// Counts the positions.
     public func statistics(
         of batches: [CriterionBatch],
+        isWhole: Bool,
         models: CriterionModels,
         engine: HeadLoss
     ) throws -> StepStatistics {

@@ -35,24 +35,19 @@ public final class CrossModelDualSpace: Criterion {
     /// Positions, and the standard deviations that N(.) divides by, over the whole step.
     public func statistics(
         of batches: [CriterionBatch],
+        isWhole: Bool,
         models: CriterionModels,
         engine: HeadLoss
     ) throws -> StepStatistics {
-        var hidden = Moments()
-        var labels = Moments()
-        var keys = Moments()
         var step = StepStatistics()
         for batch in batches {
             step.studentPositions += batch.student.count
             let index = try indexVectors(batch.teacher, models.teacherEmbedding)
             let half = index.columns / 2
-            keys.add(index)
-            labels.add(index.slice(columns: half..<index.columns))
-            hidden.add(batch.teacher.hidden)
+            step.keys.add(index)
+            step.labels.add(index.slice(columns: half..<index.columns))
+            step.hidden.add(batch.teacher.hidden)
         }
-        step.hiddenDeviation = hidden.deviation
-        step.labelDeviation = labels.deviation
-        step.keyDeviation = keys.deviation
         return step
     }
 
@@ -166,24 +161,25 @@ public final class CrossModelDualSpace: Criterion {
 }
 
 /// The unbiased standard deviation of all elements of some matrices, summed in double.
-struct Moments {
-    private var totals = (0.0, 0.0)
-    private var count = 0
+struct Moments: Sendable {
+    /// The sum of the elements, that of their squares, and their number.
+    var totals = [0.0, 0.0, 0.0]
 
     mutating func add(_ matrix: Matrix) {
-        count += matrix.count
-        withUnsafeMutablePointer(to: &totals) { pointer in
-            pointer.withMemoryRebound(to: Double.self, capacity: 2) { totals in
-                for row in 0..<matrix.rows { ck_moments(matrix.row(row), matrix.columns, totals) }
+        totals[2] += Double(matrix.count)
+        totals.withUnsafeMutableBufferPointer { totals in
+            for row in 0..<matrix.rows {
+                ck_moments(matrix.row(row), matrix.columns, totals.baseAddress)
             }
         }
     }
 
     /// 1 where there is nothing to divide by.
     var deviation: Float {
+        let count = totals[2]
         guard count > 1 else { return 1 }
-        let mean = totals.0 / Double(count)
-        let variance = (totals.1 - Double(count) * mean * mean) / Double(count - 1)
+        let mean = totals[0] / count
+        let variance = (totals[1] - count * mean * mean) / (count - 1)
         return variance > 0 ? Float(variance.squareRoot()) : 1
     }
 }

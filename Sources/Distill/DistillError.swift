@@ -26,6 +26,8 @@ public enum DistillError: Error, Equatable, CustomStringConvertible {
     case noExamples(split: String, remedy: String)
     /// The student's tokens or positions do not fit the model.
     case unfit(String)
+    /// The ranks of a run do not do the same.
+    case ranksDiffer(what: String, step: Int, ranks: [Int])
     /// A file could not be written or read.
     case file(path: String, reason: String)
 
@@ -69,6 +71,10 @@ public enum DistillError: Error, Equatable, CustomStringConvertible {
             "no example of split \"\(split)\" can be used; \(remedy)"
         case .unfit(let reason):
             reason
+        case .ranksDiffer(let what, let step, let ranks):
+            "step \(step): \(what) of rank \(ranks.map(String.init).joined(separator: ", ")) are not "
+                + "those of rank 0; give all ranks the same files, settings and retort, on processors "
+                + "of one kind"
         case .file(let path, let reason):
             "\(path): \(reason)"
         }

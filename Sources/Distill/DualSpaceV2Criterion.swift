@@ -11,6 +11,14 @@ struct TeacherAgreement: Sendable {
     var agrees: [Bool] = []
 }
 
+extension StepStatistics {
+    /// Counts the pairs of a micro-batch.
+    mutating func add(_ agreement: TeacherAgreement) {
+        pairs += agreement.labels.count
+        agreeing += agreement.agrees.count { $0 }
+    }
+}
+
 /// Which positions, and which tokens, of the two models are the same.
 protocol TokenPairing {
     /// The criterion's name in settings files, one line for lists, and what is read.
@@ -143,18 +151,21 @@ final class DualSpaceV2Criterion<Pairing: TokenPairing>: Criterion {
     /// are divided by must be known before the first.
     func statistics(
         of batches: [CriterionBatch],
+        isWhole: Bool,
         models: CriterionModels,
         engine: HeadLoss
     ) throws -> StepStatistics {
         var step = StepStatistics(studentPositions: batches.reduce(0) { $0 + $1.student.count })
-        guard batches.count > 1 else { return step }
+        guard batches.count > 1 || !isWhole else { return step }
         let shared = try pairing.sharedTokens(models)
-        step.agreements = try batches.map { batch in
+        let agreements = try batches.map { batch in
             let pairs = try pairing.pairs(batch)
             let target = TeacherTarget(batch, models, settings)
             let largest = target.largest(pairs.teacher, engine: engine)
             return agreement(batch, pairs, largest, shared, models, engine)
         }
+        step.agreements = agreements
+        for agreement in agreements { step.add(agreement) }
         return step
     }
 
@@ -192,7 +203,7 @@ final class DualSpaceV2Criterion<Pairing: TokenPairing>: Criterion {
         let shared = try pairing.sharedTokens(models)
         let toTeacher = try studentToTeacher(models, shared)
         // The teacher's space first: its logits say which pairs there are.
-        let known = step.agreements.isEmpty ? nil : step.agreements[index]
+        let known = step.agreements?[index]
         let selection = try known.map { ($0.student, $0.teacher) } ?? pairing.pairs(batch)
         let states = batch.student.hidden.gathered(selection.0)
         let g = Matrix(uninitialized: states.rows, toTeacher.rows)
@@ -227,11 +238,9 @@ final class DualSpaceV2Criterion<Pairing: TokenPairing>: Criterion {
         if largest.isEmpty { largest = inTeacher.largest }
         let mine =
             known ?? agreement(batch, selection, largest, shared, models, engine)
-        let counts = Counts(
-            step.agreements.isEmpty ? [mine] : step.agreements,
-            positions: step.studentPositions,
-            settings: settings
-        )
+        var counted = step
+        if known == nil { counted.add(mine) }
+        let counts = Counts(counted, settings)
 
         let z = toStudent.apply(batch.teacher.hidden.gathered(mine.teacher))
         let dZ = gradients.map { _ in Matrix(uninitialized: z.out.rows, z.out.columns) }
@@ -308,18 +317,12 @@ final class DualSpaceV2Criterion<Pairing: TokenPairing>: Criterion {
         /// Whether so many agree that all count.
         let keepsAll: Bool
 
-        init(
-            _ agreements: [TeacherAgreement],
-            positions: Int,
-            settings: CriterionSettings
-        ) {
-            let pairs = agreements.reduce(0) { $0 + $1.labels.count }
-            let agreeing = agreements.reduce(0) { $0 + $1.agrees.count { $0 } }
-            let all = Double(Pairing.dividesByPairs ? pairs : positions)
+        init(_ step: StepStatistics, _ settings: CriterionSettings) {
+            let all = Double(Pairing.dividesByPairs ? step.pairs : step.studentPositions)
             overPairs = all > 0 ? 1 / all : 0
             // In float32, as the setting is: nine of ten are not above 0.9.
-            keepsAll = all > 0 && Float(agreeing) / Float(all) > settings.agreement
-            overKept = keepsAll ? overPairs : 1 / max(Double(agreeing), 1e-3)
+            keepsAll = all > 0 && Float(step.agreeing) / Float(all) > settings.agreement
+            overKept = keepsAll ? overPairs : 1 / max(Double(step.agreeing), 1e-3)
         }
     }
 }

@@ -18,6 +18,8 @@ struct MicroBatch {
     let records: [CacheRecord]
     /// Examples that were cut to the longest length, and those left out with nothing supervised.
     let cut: Int, dropped: Int
+    /// Its number among the pieces of its optimiser step, whoever has the others.
+    var place = 0
 
     /// The batch as a criterion sees it, given the student's hidden states (T, d).
     ///
@@ -56,25 +58,33 @@ struct MicroBatch {
         return all
     }
 
-    /// The examples of some records in pieces of whole examples, in order.
+    /// The examples of some records in pieces of whole examples, in order, numbered from `first`: those
+    /// that are this rank's. Which pieces there are is the same for any number of ranks.
     ///
     /// - Parameters:
     ///   - limit: The student's tokens in a piece, at most; a longer example is one by itself.
+    ///   - isMine: Whether a piece is made, by its number.
     ///   - pairs, reading: See `init`.
+    /// - Returns: They, and how many there are with those of other ranks.
     static func pieces(
         of records: [CacheRecord],
+        from first: Int,
+        isMine: (Int) -> Bool,
         limit: Int,
         encoder: StudentEncoder,
         pairs: Bool,
         reading: TeacherReading
-    ) throws -> [MicroBatch] {
+    ) throws -> (mine: [MicroBatch], count: Int) {
         let examples = try records.map { ($0, try encoder.encode($0)) }
         let pieces = VarlenBatch.runs(of: examples.indices, limit: limit) {
             examples[$0].1.tokens.count
         }
-        return pieces.map { piece in
-            MicroBatch(Array(examples[piece]), pairs: pairs, reading: reading)
+        let mine = pieces.enumerated().filter { isMine(first + $0.offset) }.map { index, piece in
+            var made = MicroBatch(Array(examples[piece]), pairs: pairs, reading: reading)
+            made.place = first + index
+            return made
         }
+        return (mine, pieces.count)
     }
 
     init(

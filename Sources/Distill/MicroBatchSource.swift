@@ -7,7 +7,11 @@ import Foundation
 /// each epoch has its own.
 final class MicroBatchSource {
     let stream: CacheStream
-    private let make: ([CacheRecord]) throws -> [MicroBatch]
+    /// The pieces of a micro-batch that are this rank's, and how many it has with those of other ranks.
+    typealias Make = (_ records: [CacheRecord], _ firstPiece: Int) throws -> (
+        mine: [MicroBatch], count: Int
+    )
+    private let make: Make
     private var iterator: CacheBatchIterator?
     /// The place of the next micro-batch, and how many its epoch has.
     private var epoch = 0, index = 0, count: Int
@@ -16,7 +20,7 @@ final class MicroBatchSource {
     init(
         _ stream: CacheStream,
         position: Int,
-        make: @escaping ([CacheRecord]) throws -> [MicroBatch]
+        make: @escaping Make
     ) throws {
         self.stream = stream
         self.make = make
@@ -31,7 +35,8 @@ final class MicroBatchSource {
     /// The next `count` micro-batches, over the end of an epoch where need be, each in the pieces that `make`
     /// makes of it.
     func next(_ count: Int) throws -> [MicroBatch] {
-        try (0..<count).flatMap { _ in
+        var pieces = 0
+        return try (0..<count).flatMap { _ in
             if index >= self.count { try beginNextEpoch() }
             let iterator = try iterator ?? stream.batches(epoch: epoch, startingAt: index)
             self.iterator = iterator
@@ -42,7 +47,9 @@ final class MicroBatchSource {
                 )
             }
             index += 1
-            return try make(batch.records)
+            let made = try make(batch.records, pieces)
+            pieces += made.count
+            return made.mine
         }
     }
 

@@ -60,14 +60,19 @@ final class Optimizer {
     /// - Parameters:
     ///   - factor: Of every learning rate, from the schedule.
     ///   - isSpike: Whether the step's loss forbids to apply it.
-    func step(factor: Float, isSpike: Bool = false) -> Outcome {
+    ///   - agree: Makes of the norm what all ranks take for it.
+    func step(
+        factor: Float,
+        isSpike: Bool = false,
+        agree: (Double) -> Double = { $0 }
+    ) -> Outcome {
         var squares = 0.0
         for slot in slots {
             if let gradient = slot.parameter.gradient {
                 squares += ck_sum_of_squares(gradient.base, gradient.count)
             }
         }
-        let norm = squares.squareRoot()
+        let norm = agree(squares.squareRoot())
         let skip: Skip? = norm.isFinite ? (isSpike ? .lossSpike : nil) : .notFinite
         if skip == nil { apply(scale: Float(min(1, Double(clip) / (norm + 1e-6))), factor: factor) }
         for slot in slots { slot.parameter.gradient?.fill(0) }

@@ -41,7 +41,7 @@ package final class PlainTraining {
 
     /// The gradients of one step over all micro-batches, by the names of what is trained; nothing is changed.
     package func gradients(_ batches: [[Example]]) throws -> [String: Matrix] {
-        _ = try training.accumulate(batches.map(MicroBatch.init), number: 0)
+        _ = try training.accumulate(microBatches(batches), number: 0)
         let trained = training.model.trainedParameters
         defer { for parameter in trained { parameter.gradient?.fill(0) } }
         return Dictionary(
@@ -54,11 +54,19 @@ package final class PlainTraining {
 
     /// One optimiser step over all micro-batches.
     package func step(_ batches: [[Example]], factor: Float = 1) throws -> Result {
-        let result = try training.step(batches.map(MicroBatch.init), factor: factor)
+        let result = try training.step(microBatches(batches), factor: factor)
         return Result(
             loss: result.sums.means["ce"] ?? .nan,
             gradientNorm: result.outcome.gradientNorm
         )
+    }
+
+    private func microBatches(_ batches: [[Example]]) -> [MicroBatch] {
+        batches.enumerated().map { place, examples in
+            var batch = MicroBatch(examples)
+            batch.place = place
+            return batch
+        }
     }
 }
 

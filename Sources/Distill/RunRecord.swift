@@ -31,12 +31,14 @@ struct RunRecord: Codable, Equatable {
         var processors: Int
         /// Threads that this run uses.
         var threads: Int
+        /// Processes that train together; nil in records of older versions.
+        var ranks: Int?
         var memoryMiB: Int
         /// The precision that the head products really have.
         var compute: String
 
         enum CodingKeys: String, CodingKey {
-            case time, step, retort, swift, system, processor, processors, threads, compute
+            case time, step, retort, swift, system, processor, processors, threads, ranks, compute
             case memoryMiB = "memory_mib"
         }
     }
@@ -57,7 +59,7 @@ struct RunRecord: Codable, Equatable {
     }
 
     /// A start now, on this machine.
-    static func now(step: Int, retort: String, compute: ComputeType) -> Start {
+    static func now(step: Int, retort: String, compute: ComputeType, ranks: Int) -> Start {
         let process = ProcessInfo.processInfo
         return Start(
             time: Date().formatted(.iso8601),
@@ -68,6 +70,7 @@ struct RunRecord: Codable, Equatable {
             processor: MachineFigures.processor ?? "unknown",
             processors: process.activeProcessorCount,
             threads: Threads.count,
+            ranks: ranks,
             memoryMiB: MachineFigures.memory >> 20,
             compute: compute.available.rawValue
         )

@@ -1,4 +1,5 @@
 import Models
+import Ranks
 import Tensors
 
 /// A student in training: its model, the criterion, and the optimiser, without files or clocks.
@@ -10,14 +11,19 @@ final class StudentTraining {
     let engine: HeadLoss
     /// Of the student and the projectors; nil where none is kept.
     let average: WeightAverage?
+    private let ranks: any Communicator
+    /// Nil where there is one rank.
+    private let exchange: GradientExchange?
 
-    /// What one step did.
+    /// What one step did, on all ranks together.
     struct StepResult {
         var sums = CriterionSums()
         var outcome = Optimizer.Outcome(gradientNorm: 0)
         /// Tokens that the student ran over.
         var tokens = 0
         var examples = 0
+        /// Examples cut to the longest length, and those left out.
+        var cut = 0, dropped = 0
     }
 
     /// Layers of the student that the criterion looks at.
@@ -30,14 +36,19 @@ final class StudentTraining {
     ///   - teacher: From the cache.
     ///   - texts: Token texts of both sides, where the criterion reads them.
     ///   - layers: Layers of the student that the criterion looks at.
+    ///   - ranks: Those that train the same student on other micro-batches.
+    ///   - bucketBytes: Of gradients that ranks add up in one go; nil for the usual number.
     init(
         model: any LanguageModel,
         teacher: CachedTeacher,
         settings: DistillSettings,
         texts: VocabularyTexts? = nil,
-        layers: Set<Int> = []
+        layers: Set<Int> = [],
+        ranks: any Communicator = SoloCommunicator(),
+        bucketBytes: Int? = nil
     ) throws {
         self.model = model
+        self.ranks = ranks
         self.layers = layers
         pass = settings.pass
         seed = settings.seed
@@ -77,6 +88,13 @@ final class StudentTraining {
         average =
             settings.ema > 0
             ? WeightAverage(optimizer.slots.map(\.parameter), decay: settings.ema) : nil
+        exchange =
+            ranks.count > 1
+            ? GradientExchange(
+                criterion.projectors.flatMap(\.parameters) + model.trainedParameters.reversed(),
+                ranks,
+                bucketBytes: bucketBytes ?? GradientExchange.bucketBytes
+            ) : nil
     }
 
     /// Runs `body` with the averaged weights in place of the trained ones, where there are such; before
@@ -95,6 +113,7 @@ final class StudentTraining {
     /// One optimiser step over all of its micro-batches.
     ///
     /// - Parameters:
+    ///   - batches: This rank's.
     ///   - number: Of the step, which the masks of dropout are made from.
     ///   - factor: Of every learning rate.
     ///   - ceiling: The step is skipped where its total loss is above that.
@@ -108,7 +127,9 @@ final class StudentTraining {
         let total = result.sums.means["total"] ?? 0
         result.outcome = optimizer.step(
             factor: factor,
-            isSpike: ceiling.map { total > $0 } ?? false
+            isSpike: ceiling.map { total > $0 } ?? false,
+            // Processors of two kinds may round their sums of the same squares differently.
+            agree: ranks.first
         )
         if result.outcome.applied {
             weightsChanged()
@@ -117,18 +138,21 @@ final class StudentTraining {
         return result
     }
 
-    /// Adds the gradients of all micro-batches to those of what is trained.
-    func accumulate(_ batches: [MicroBatch], number: Int) throws -> StepResult {
+    /// Adds the gradients of all ranks' micro-batches to those of what is trained.
+    func accumulate(_ all: [MicroBatch], number: Int) throws -> StepResult {
         let width = model.outputHead.value.columns
-        let batches = batches.filter { !$0.rows.isEmpty }
-        let statistics = try criterion.statistics(
+        let batches = all.filter { !$0.rows.isEmpty }
+        var statistics = try criterion.statistics(
             of: batches.map { $0.criterionBatch(width: width) },
+            isWhole: ranks.count == 1,
             models: models,
             engine: engine
         )
+        statistics.totals = ranks.sum(statistics.totals)
         var result = StepResult()
         for (index, batch) in batches.enumerated() {
-            let tape = Tape(keeping: layers, pass: pass(number, index))
+            let isLast = index == batches.count - 1
+            let tape = Tape(keeping: layers, pass: pass(number, batch.place))
             let hidden = model.hiddenStates(batch.sequences, tape: tape)
             let rows = batch.criterionBatch(hidden: hidden, layers: tape.layerStates)
             let room = { Matrix(uninitialized: rows.student.count, width) }
@@ -147,10 +171,28 @@ final class StudentTraining {
                 )
             )
             tape.layerGradients = gradients.layers.mapValues(batch.spread)
+            if isLast, let exchange {
+                exchange.done(criterion.projectors.flatMap(\.parameters))
+                tape.gradientsDone = exchange.done
+            }
             model.backward(batch.spread(gradients.hidden), tape: tape)
             result.tokens += batch.sequences.tokenCount
             result.examples += batch.records.count
         }
+        exchange?.finish()
+        return total(result, all)
+    }
+
+    /// What all ranks did together.
+    private func total(_ own: StepResult, _ batches: [MicroBatch]) -> StepResult {
+        var result = own
+        result.sums = own.sums.total(over: ranks)
+        let counts = ranks.sum([
+            Double(own.tokens), Double(own.examples), Double(batches.reduce(0) { $0 + $1.cut }),
+            Double(batches.reduce(0) { $0 + $1.dropped }),
+        ]).map { Int($0) }
+        (result.tokens, result.examples) = (counts[0], counts[1])
+        (result.cut, result.dropped) = (counts[2], counts[3])
         return result
     }
 

@@ -1,5 +1,6 @@
 import Cache
 import Models
+import Ranks
 import Tokenizers
 
 /// What a run measures on the way.
@@ -53,16 +54,20 @@ extension Trainer {
 
     /// Means over the held-out split, and `rouge_l` where answers are asked for, of the averaged weights
     /// where there are such; nil where the cache has no such split.
+    ///
+    /// The losses are over all ranks' pieces; rank 0 alone answers.
     public func heldOutLosses() throws -> [String: Double]? {
         guard reader.recordCount(split: settings.heldOutSplit) > 0 else { return nil }
         let batches = try stream(settings.heldOutSplit).batches(epoch: 0)
         return try training.withAverage {
-            var sums = CriterionSums()
+            var (sums, pieces) = (CriterionSums(), 0)
             while let batch = try batches.next() {
-                for piece in try makeBatches(batch.records) { sums.add(try training.losses(piece)) }
+                let made = try makeBatches(batch.records, firstPiece: pieces)
+                pieces += made.count
+                for piece in made.mine { sums.add(try training.losses(piece)) }
             }
-            var means = sums.means.filter { $0.value.isFinite }
-            means["rouge_l"] = try heldOutRougeL()
+            var means = sums.total(over: ranks).means.filter { $0.value.isFinite }
+            if ranks.isFirst { means["rouge_l"] = try heldOutRougeL() }
             return means
         }
     }

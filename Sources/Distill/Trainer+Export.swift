@@ -28,11 +28,16 @@ extension Trainer {
 
     /// Exports the student and says that the run is done.
     ///
-    /// - Parameter last: The newest line of `metrics.jsonl`.
+    /// - Parameters:
+    ///   - last: The newest line of `metrics.jsonl`.
+    ///   - measured: Means over the held-out split.
     /// - Throws: `DistillError.diverged` for a student whose losses are no numbers.
-    func finish(_ last: TrainingMetrics?, _ state: TrainingCheckpoint.State) throws {
-        var heldOut = try last?.heldOut ?? heldOutLosses()
-        var step = state.step
+    func finish(
+        _ last: TrainingMetrics?,
+        heldOut measured: [String: Double]?,
+        _ state: TrainingCheckpoint.State
+    ) throws {
+        var (heldOut, step) = (measured, state.step)
         // A student whose losses are no numbers must not pass for a trained one.
         let isFinite = heldOut.map { $0["ce"]?.isFinite ?? false } ?? true
         let chosen = best.entries().first
@@ -102,7 +107,9 @@ extension Trainer {
         do {
             for name in try manager.contentsOfDirectory(atPath: best.path).sorted()
             where name != BestStudents.recordFile {
-                let isBeside = [TrainingCheckpoint.projectorFile, Self.adapterDirectory].contains(name)
+                let isBeside = [TrainingCheckpoint.projectorFile, Self.adapterDirectory].contains(
+                    name
+                )
                 let place = isBeside ? output : student
                 let target = place.appendingPathComponent(name)
                 try? manager.removeItem(at: target)

@@ -1,6 +1,7 @@
 import Cache
 import Foundation
 import Models
+import Ranks
 import Tensors
 
 /// What a run will take, told before it starts.
@@ -15,7 +16,8 @@ extension Trainer {
             model: training.model,
             trained: training.optimizer.slots.reduce(0) { $0 + $1.parameter.value.count },
             epoch: try stream(settings.split).size(ofEpoch: 0),
-            steps: totalSteps
+            steps: totalSteps,
+            ranks: (ranks.count, ranks.localCount)
         )
         return TrainingForecast(
             steps: totalSteps,

@@ -1,4 +1,5 @@
 import Foundation
+import Ranks
 import Tensors
 
 /// One optimiser step of a run.
@@ -31,7 +32,7 @@ extension Trainer {
             throw DistillError.diverged(step: state.step, inARow: state.skippedInARow)
         }
         let seconds = max(1e-9, Date().timeIntervalSince(start))
-        let rate = operations.count(batches) / seconds
+        let rate = ranks.sum([operations.count(batches)])[0] / seconds / Double(ranks.count)
         return TrainingMetrics(
             step: state.step,
             steps: totalSteps,
@@ -48,8 +49,8 @@ extension Trainer {
             dataSeconds: loaded.timeIntervalSince(start),
             memoryMiB: Double(MachineFigures.peakResident) / 0x1p20,
             examples: result.examples,
-            cut: batches.reduce(0) { $0 + $1.cut },
-            dropped: batches.reduce(0) { $0 + $1.dropped }
+            cut: result.cut,
+            dropped: result.dropped
         )
     }
 }

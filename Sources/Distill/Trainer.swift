@@ -2,6 +2,7 @@ import CKernels
 import Cache
 import Foundation
 import Models
+import Ranks
 import Tensors
 import Tokenizers
 
@@ -32,9 +33,11 @@ public final class Trainer {
     let schedule: LearningRateSchedule
     let reading: TeacherReading
     let operations: TrainingOperations
+    /// Those that train the same student, each on its pieces of every step.
+    let ranks: any Communicator
     private let pairs: Bool
     /// What decides the numbers of this run, besides the cache.
-    private let fingerprint: [String: String]
+    let fingerprint: [String: String]
 
     /// Bytes kept from step to step: each makes the matrices of its way back anew. They count only while
     /// nobody uses them, so the limit adds little to what a step needs at its height.
@@ -45,6 +48,8 @@ public final class Trainer {
     /// - Parameters:
     ///   - model: The student; its parameters are changed in place.
     ///   - tokenizer: The student's.
+    ///   - ranks: Those that train together, each with a trainer of the same student, settings and cache.
+    ///   - bucketBytes: Of gradients that ranks add up in one go; nil for about 25 MB.
     ///   - memory: Bytes that the run may take; nil for those that the machine has.
     /// - Throws: `DistillError` for settings or a student that do not fit, `CacheError` for the
     ///   cache.
@@ -53,9 +58,12 @@ public final class Trainer {
         model: any LanguageModel,
         tokenizer: Tokenizer,
         cache reader: CacheReader,
+        ranks: any Communicator = SoloCommunicator(),
+        bucketBytes: Int? = nil,
         memory: Int? = nil
     ) throws {
         try settings.validate()
+        self.ranks = ranks
         try Self.requireDataset(settings, reader.manifest.description)
         ck_set_kept_memory(Self.keptMemory)
         var settings = settings
@@ -103,7 +111,8 @@ public final class Trainer {
                 model: model,
                 trained: model.trainedParameters.reduce(0) { $0 + $1.value.count },
                 epoch: Self.stream(settings.split, reader, settings, reading).size(ofEpoch: 0),
-                steps: totalSteps
+                steps: totalSteps,
+                ranks: (ranks.count, ranks.localCount)
             ),
             machine: memory ?? MachineFigures.memory
         )
@@ -123,7 +132,9 @@ public final class Trainer {
                     teacher: Evaluator.teacherTokenizer(of: reader),
                     teacherRows: cached.teacher.vocabularySize
                 ) : nil,
-            layers: reading.studentLayers
+            layers: reading.studentLayers,
+            ranks: ranks,
+            bucketBytes: bucketBytes
         )
         operations = TrainingOperations(model, teacher: training.models.teacherHead)
         fingerprint = try settings.fingerprint(of: model, tokenizer: tokenizer)
@@ -158,8 +169,9 @@ public final class Trainer {
     static let checkpointDirectory = "checkpoints"
     var checkpoints: URL { output.appendingPathComponent(Self.checkpointDirectory) }
 
-    /// Trains to the end, or until `shouldStop` says so after a step.
+    /// Trains to the end, or until `shouldStop` says so after a step, on any rank.
     ///
+    /// Rank 0 alone writes files, and calls `progress` and `notice`.
     /// A run that is finished is left alone; one whose student is gone or damaged makes it again,
     /// from the last checkpoint or from the start.
     ///
@@ -175,27 +187,12 @@ public final class Trainer {
         progress: (TrainingMetrics) -> Void = { _ in },
         notice: (TrainingNotice) -> Void = { _ in }
     ) throws -> TrainingOutcome {
-        try RunFiles.makeDirectory(output)
-        if let done = DoneRecord.read(output) {
-            try requireThisRun(settings: done.settings, cache: done.cache, at: output)
-            if done.studentIsWhole(in: output) { return .finished(steps: done.steps) }
+        var state: TrainingCheckpoint.State
+        switch try agreeOnStart(notice) {
+        case .finished(let steps): return .finished(steps: steps)
+        case .from(let found): state = found
         }
-        var state = try resume(notice)
-        if state.step < totalSteps { try forecast().requireDisk(output.path) }
-        try RunFiles.write(
-            RunFiles.json(settings),
-            to: output.appendingPathComponent("config.resolved.json")
-        )
-        try record(RunRecord.now(step: state.step, retort: version, compute: settings.compute))
-        let log = try StepLog<TrainingMetrics>(
-            output.appendingPathComponent("metrics.jsonl"),
-            keepingSteps: state.step
-        )
-        let samples = try settings.sampleEvery > 0 ? sampleLog(keepingSteps: state.step) : nil
-        let board =
-            try settings.tensorboard
-            ? TensorBoardLog(output, keepingSteps: state.step) : nil
-        best.forget(after: state.step)
+        let logs = try ranks.isFirst ? openLogs(state, version: version) : nil
         let source = try MicroBatchSource(
             stream(settings.split),
             position: state.step * settings.accumulate,
@@ -205,30 +202,79 @@ public final class Trainer {
             var metrics = try step(source, &state)
             if evaluates(after: state.step), let heldOut = try heldOutLosses() {
                 metrics.heldOut = heldOut
-                if let place = try keepIfBest(step: state.step, heldOut) {
+                if ranks.isFirst, let place = try keepIfBest(step: state.step, heldOut) {
                     notice(.best(step: state.step, path: place.path))
                 }
             }
-            try log.append(metrics)
-            try board?.append(metrics)
-            progress(metrics)
-            if let samples, self.samples(after: state.step) {
-                for sample in try takeSamples(step: state.step) {
-                    try samples.append(sample)
-                    notice(.sample(sample))
-                }
-            }
+            if let logs { try write(metrics, to: logs, progress, notice) }
             let isLast = state.step == totalSteps
-            if shouldStop() && !isLast {
+            if ranks.any(shouldStop()) && !isLast {
                 try checkpoint(state)
+                // Who ends with 75 may end the others.
+                ranks.barrier()
                 return .stopped(step: state.step)
             }
             if settings.checkpointEvery > 0 && state.step % settings.checkpointEvery == 0 {
                 try checkpoint(state)
             }
         }
-        try finish(log.last, state)
+        try requireSameWeights(step: state.step)
+        var heldOut = logs?.metrics.last?.heldOut
+        if ranks.any(ranks.isFirst && heldOut == nil) { heldOut = try heldOutLosses() }
+        if let logs { try finish(logs.metrics.last, heldOut: heldOut, state) }
+        ranks.barrier()
         return .finished(steps: state.step)
+    }
+
+    /// What a run writes as it goes.
+    private struct Logs {
+        let metrics: StepLog<TrainingMetrics>
+        let samples: StepLog<TrainingSample>?
+        let board: TensorBoardLog?
+    }
+
+    /// Writes what is known at the start, and opens what is written as the run goes.
+    private func openLogs(_ state: TrainingCheckpoint.State, version: String) throws -> Logs {
+        if state.step < totalSteps { try forecast().requireDisk(output.path) }
+        try RunFiles.write(
+            RunFiles.json(settings),
+            to: output.appendingPathComponent("config.resolved.json")
+        )
+        try record(
+            RunRecord.now(
+                step: state.step,
+                retort: version,
+                compute: settings.compute,
+                ranks: ranks.count
+            )
+        )
+        let logs = Logs(
+            metrics: try StepLog(
+                output.appendingPathComponent("metrics.jsonl"),
+                keepingSteps: state.step
+            ),
+            samples: try settings.sampleEvery > 0 ? sampleLog(keepingSteps: state.step) : nil,
+            board: try settings.tensorboard
+                ? TensorBoardLog(output, keepingSteps: state.step) : nil
+        )
+        best.forget(after: state.step)
+        return logs
+    }
+
+    private func write(
+        _ metrics: TrainingMetrics,
+        to logs: Logs,
+        _ progress: (TrainingMetrics) -> Void,
+        _ notice: (TrainingNotice) -> Void
+    ) throws {
+        try logs.metrics.append(metrics)
+        try logs.board?.append(metrics)
+        progress(metrics)
+        guard let samples = logs.samples, self.samples(after: metrics.step) else { return }
+        for sample in try takeSamples(step: metrics.step) {
+            try samples.append(sample)
+            notice(.sample(sample))
+        }
     }
 
     private func record(_ start: RunRecord.Start) throws {
@@ -251,32 +297,16 @@ public final class Trainer {
         try StepLog(output.appendingPathComponent("samples.jsonl"), keepingSteps: step)
     }
 
-    /// The newest checkpoint that is whole, or the start where there is none.
+    /// The newest checkpoint that is whole, put in place, or the start where there is none.
     ///
     /// - Throws: `DistillError.badCheckpoint` where all are damaged.
-    private func resume(
+    func resume(
         _ notice: (TrainingNotice) -> Void
     ) throws -> TrainingCheckpoint.State {
-        let fresh = TrainingCheckpoint.State(
-            step: 0,
-            applied: 0,
-            skippedInARow: 0,
-            skipped: 0,
-            settings: fingerprint,
-            cache: reader.contentSHA256,
-            files: [:]
-        )
         let names = TrainingCheckpoint.names(in: checkpoints)
         for name in names.reversed() {
             do {
-                let found = try TrainingCheckpoint(checkpoints.appendingPathComponent(name))
-                try requireThisRun(
-                    settings: found.state.settings,
-                    cache: found.state.cache,
-                    at: found.directory
-                )
-                try found.restore(training)
-                return found.state
+                return try restore(name)
             } catch let error as DistillError {
                 guard case .badCheckpoint(let path, let reason) = error, name != names.first else {
                     throw error
@@ -287,8 +317,35 @@ public final class Trainer {
         return fresh
     }
 
+    /// A run's state before its first step.
+    var fresh: TrainingCheckpoint.State {
+        TrainingCheckpoint.State(
+            step: 0,
+            applied: 0,
+            skippedInARow: 0,
+            skipped: 0,
+            settings: fingerprint,
+            cache: reader.contentSHA256,
+            files: [:]
+        )
+    }
+
+    /// Puts a checkpoint in place.
+    ///
+    /// - Throws: `DistillError.badCheckpoint`, `.differentRun`.
+    func restore(_ name: String) throws -> TrainingCheckpoint.State {
+        let found = try TrainingCheckpoint(checkpoints.appendingPathComponent(name))
+        try requireThisRun(
+            settings: found.state.settings,
+            cache: found.state.cache,
+            at: found.directory
+        )
+        try found.restore(training)
+        return found.state
+    }
+
     /// - Throws: `DistillError.differentRun` with what differs.
-    private func requireThisRun(settings: [String: String], cache: String, at place: URL) throws {
+    func requireThisRun(settings: [String: String], cache: String, at place: URL) throws {
         let defaults = try self.settings.defaultLines()
         var differences = fingerprint.keys.sorted().compactMap { key -> String? in
             // A run of an older version does not know all settings.
@@ -324,9 +381,17 @@ public final class Trainer {
         )
     }
 
-    func makeBatches(_ records: [CacheRecord]) throws -> [MicroBatch] {
+    /// The pieces of a micro-batch that are this rank's: every N-th of a step, or of an evaluation.
+    ///
+    /// - Parameter firstPiece: How many pieces were before.
+    func makeBatches(
+        _ records: [CacheRecord],
+        firstPiece: Int
+    ) throws -> (mine: [MicroBatch], count: Int) {
         try MicroBatch.pieces(
             of: records,
+            from: firstPiece,
+            isMine: { $0 % ranks.count == ranks.rank },
             limit: settings.passTokens,
             encoder: encoder,
             pairs: pairs,
@@ -344,6 +409,8 @@ public final class Trainer {
     }
 
     private func checkpoint(_ state: TrainingCheckpoint.State) throws {
+        try requireSameWeights(step: state.step)
+        guard ranks.isFirst else { return }
         try TrainingCheckpoint.write(
             training,
             state: state,

@@ -47,6 +47,9 @@ struct TrainingCheckpoint {
         }
     }
 
+    /// The name of a step's checkpoint.
+    static func name(ofStep step: Int) -> String { "step-" + String(format: "%06d", step) }
+
     /// Names of complete checkpoints, the oldest first.
     static func names(in directory: URL) -> [String] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
@@ -66,7 +69,7 @@ struct TrainingCheckpoint {
     ) throws {
         try RunFiles.makeDirectory(directory)
         removeLeftovers(in: directory)
-        let name = "step-" + String(format: "%06d", state.step)
+        let name = name(ofStep: state.step)
         let temporary = directory.appendingPathComponent(".\(name).tmp")
         do {
             try writeFiles(of: training, state: state, to: temporary)

@@ -77,6 +77,8 @@ struct TrainingSizes {
     let trained: Int
     let epoch: CacheStream.EpochSize
     let steps: Int
+    /// Ranks of the run, and those on this machine.
+    var ranks: (all: Int, local: Int) = (1, 1)
 
     /// Tokens of the longest pass: the student's are taken to be about as many as the teacher's.
     private var longest: Int {
@@ -112,11 +114,12 @@ struct TrainingSizes {
         let blocks =
             settings.gradientCheckpointing
             ? model.layerCount * model.hiddenSize + kept : model.layerCount * kept
-        return [
+        let parts: [TrainingForecast.Part] = [
             .init(
                 name: "weights, gradients and moments",
                 bytes: bytes * (frozen + 4 * trained)
             ),
+            .init(name: "gradients under way", bytes: ranks.all > 1 ? bytes * trained : 0),
             .init(name: "average of the weights", bytes: settings.ema > 0 ? bytes * trained : 0),
             .init(
                 name: "the teacher's head, and packed weights",
@@ -135,6 +138,10 @@ struct TrainingSizes {
                 bytes: bytes * longest * (blocks + kept + 8 * model.hiddenSize)
             ),
         ]
+        guard ranks.local > 1 else { return parts }
+        return parts.map {
+            .init(name: "\(ranks.local) x \($0.name)", bytes: ranks.local * $0.bytes)
+        }
     }
 
     /// What is on the disk at the same time at most: a checkpoint or a best student more than are kept,

@@ -30,7 +30,10 @@ public func exportHuggingFace(
     try withExtendedLifetime(parameters) {
         try SafetensorsWriter.write(
             parameters.map {
-                ($0.name, $0.shape, UnsafeBufferPointer(start: $0.value.base, count: $0.value.count))
+                (
+                    $0.name, $0.shape,
+                    UnsafeBufferPointer(start: $0.value.base, count: $0.value.count)
+                )
             },
             type: type,
             metadata: ["format": "pt"],

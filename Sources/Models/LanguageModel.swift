@@ -73,6 +73,9 @@ public final class Tape {
     /// (T, d) gradients by those states, which the backward pass adds to its own.
     public var layerGradients: [Int: Matrix] = [:]
     let keptLayers: Set<Int>
+    /// Called on the way back with parameters whose gradients this pass adds no more to: of the final norm
+    /// and a head of its own, of each block from the last to the first, at the end of the embeddings.
+    public var gradientsDone: (([Parameter]) -> Void)?
 
     /// An empty tape.
     ///

@@ -100,6 +100,9 @@ public final class TransformerModel: LanguageModel {
         }
         let x = Matrix(zeros: gradient.rows, gradient.columns)
         finalNorm.backward(gradient, input: input, into: x)
+        tape.gradientsDone?(
+            finalNorm.parameters + (outputHead === inputEmbedding ? [] : [outputHead])
+        )
         for index in blocks.indices.reversed() {
             let context = tape.context(ofBlock: index, batch)
             if tape.pass.recomputesBlocks {
@@ -110,6 +113,10 @@ public final class TransformerModel: LanguageModel {
             }
             tape.addGradient(to: x, layer: index + 1)
             blocks[index].backward(x, context)
+            tape.gradientsDone?(
+                blocks[index].parameters
+                    + blocks[index].linears.flatMap { $0.lora?.parameters ?? [] }
+            )
         }
         tape.addGradient(to: x, layer: 0)
         tape.embeddingDropout.apply(to: x)
@@ -127,6 +134,7 @@ public final class TransformerModel: LanguageModel {
                 ck_add(sum.row(Int(positions[row])), x.row(row), x.columns)
             }
         }
+        tape.gradientsDone?([inputEmbedding] + (positionEmbedding.map { [$0] } ?? []))
         gradient.assign(x)
     }
 

@@ -1,6 +1,7 @@
 import Cache
 import Foundation
 import Models
+import Ranks
 import Tensors
 
 @testable import Distill
@@ -33,7 +34,8 @@ struct TinyWorld {
     static func model(
         _ tokenizer: Tokenizer,
         seed: UInt64 = 3,
-        softCap: Float? = nil
+        softCap: Float? = nil,
+        ties: Bool = true
     ) throws -> TransformerModel {
         var configuration = ModelConfiguration.gpt2(
             hiddenSize: 8,
@@ -43,6 +45,7 @@ struct TinyWorld {
             maxPositions: 96
         )
         configuration.logitSoftCap = softCap
+        configuration.tiesEmbeddings = ties
         return try .random(configuration, seed: seed)
     }
 
@@ -178,14 +181,24 @@ struct TinyWorld {
         return settings
     }
 
-    /// - Parameter merges: Whether the student's tokenizer is another than the teacher's.
-    func trainer(_ settings: DistillSettings, merges: Bool = true) throws -> Trainer {
+    /// - Parameters:
+    ///   - merges: Whether the student's tokenizer is another than the teacher's.
+    ///   - ties: Whether the student's head is its embedding.
+    ///   - ranks: Those that train with this one; they add up gradients in several buckets.
+    func trainer(
+        _ settings: DistillSettings,
+        merges: Bool = true,
+        ties: Bool = true,
+        ranks: any Communicator = SoloCommunicator()
+    ) throws -> Trainer {
         let tokenizer = try Self.tokenizer(merges: merges)
         return try Trainer(
             settings: settings,
-            model: try Self.model(tokenizer),
+            model: try Self.model(tokenizer, ties: ties),
             tokenizer: tokenizer,
-            cache: reader
+            cache: reader,
+            ranks: ranks,
+            bucketBytes: 1024
         )
     }
 
