@@ -16,7 +16,7 @@ GENERATE_FLAGS ?= --temperature 0.7 --top-p 0.9 --max-new-tokens 128 --seed 1 --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: bench fuzz help quickstart setup teacher build test lint format data seeds parity goldens clean
+.PHONY: bench fuzz help mpi quickstart setup teacher build test lint format data seeds parity goldens clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ seeds: setup teacher build ## the quick start's students once for each of SEEDS
 bench: setup ## speed of products and of the student, as shares of a plain product
 	swift build -c release --product benchmarks
 	.build/release/benchmarks
+
+mpi: setup ## train by several processes and hold them against one (needs libopenmpi-dev, openmpi-bin, Python)
+	@scripts/mpi-test.sh
 
 fuzz: setup ## open MUTATIONS damaged files of each kind under AddressSanitizer
 	@MUTATIONS=$(MUTATIONS) scripts/fuzz.sh

@@ -3,6 +3,7 @@ import Distill
 import Extract
 import Foundation
 import Models
+import Ranks
 import Tokenizers
 
 /// An error as the command line reports it: words for a person and a code for a script.
@@ -42,6 +43,8 @@ struct Failure: Error {
         case let error as TokenizerError:
             self.init(error.description, code: Self.code(error))
         case let error as DistillError:
+            self.init(error.description, code: Self.code(error))
+        case let error as RanksError:
             self.init(error.description, code: Self.code(error))
         case let error as SimulationError:
             self.init(error.description, code: Self.code(error))
@@ -93,6 +96,13 @@ struct Failure: Error {
         case .differentRun: Code.outputExists
         case .diverged: Code.failed
         default: Code.badData
+        }
+    }
+
+    private static func code(_ error: RanksError) -> Int32 {
+        switch error {
+        case .notBuilt, .separate: Code.usage
+        case .cannotStart: Code.failed
         }
     }
 

@@ -3,6 +3,7 @@ import Cache
 import Distill
 import Foundation
 import Models
+import Ranks
 import Tokenizers
 
 /// Stage two.
@@ -12,7 +13,8 @@ struct DistillCommand: ParsableCommand {
         abstract: "Train a student from a cache, the teacher gone.",
         discussion: """
             Run again after a stop, it goes on from the last checkpoint to the same weights. What the run will
-            take (memory, disk, steps) is said by --dry-run; docs/training.md has every setting and file.
+            take (memory, disk, steps) is said by --dry-run; docs/training.md has every setting and file, and
+            how several processes train one student (mpirun).
 
             Examples:
               retort distill --set cache=runs/quickstart/cache \\
@@ -61,6 +63,10 @@ struct DistillCommand: ParsableCommand {
     }
 
     func run() throws {
+        try DistillRanks.run { try run(on: $0) }
+    }
+
+    private func run(on ranks: any Communicator) throws {
         let settings = try DistillStage.decode(
             try options.section("distill"),
             student: nil,
@@ -71,10 +77,12 @@ struct DistillCommand: ParsableCommand {
         }
         if options.isDryRun {
             try settings.validate()
-            Console.print(try DistillStage.plan(settings))
+            let plan = try DistillStage.plan(settings, ranks)
+            if ranks.isFirst { Console.print(plan) }
             return
         }
-        try DistillStage.run(settings, title: "distill", mustResume: resume)
+        try DistillStage.run(settings, title: "distill", ranks, mustResume: resume)
+        guard ranks.isFirst else { return }
         if let alignment {
             try DistillStage.dumpAlignment(settings, to: alignment, limit: alignmentExamples)
         }
@@ -128,7 +136,10 @@ enum DistillStage {
         )
     }
 
-    static func trainer(_ settings: DistillSettings) throws -> Trainer {
+    static func trainer(
+        _ settings: DistillSettings,
+        _ ranks: any Communicator = SoloCommunicator()
+    ) throws -> Trainer {
         let reader = try CacheReader(
             directory: URL(fileURLWithPath: settings.cache),
             unfinished: settings.unfinishedCache
@@ -144,13 +155,14 @@ enum DistillStage {
             settings: settings,
             model: model,
             tokenizer: tokenizer,
-            cache: reader
+            cache: reader,
+            ranks: ranks
         )
     }
 
     /// What a run would do.
-    static func plan(_ settings: DistillSettings) throws -> String {
-        let trainer = try trainer(settings)
+    static func plan(_ settings: DistillSettings, _ ranks: any Communicator) throws -> String {
+        let trainer = try trainer(settings, ranks)
         let forecast = try trainer.forecast()
         func list(_ words: [String]) -> String {
             words.isEmpty ? "none" : words.joined(separator: ", ")
@@ -205,21 +217,23 @@ enum DistillStage {
         )
     }
 
-    /// - Throws: `Failure` with code 75 when a stop was asked for.
+    /// - Throws: `Failure` with code 75 when a stop was asked for, on all ranks.
     static func run(
         _ settings: DistillSettings,
         title: String,
+        _ ranks: any Communicator = SoloCommunicator(),
         mustResume: Bool = false
     ) throws {
         let start = Date()
-        if mustResume { try requireCheckpoint(settings.output) }
-        let lock = try lock(settings.output)
-        defer { close(lock) }
-        let trainer = try trainer(settings)
+        if mustResume && ranks.isFirst { try requireCheckpoint(settings.output) }
+        let lock = try ranks.isFirst ? lock(settings.output) : nil
+        defer { if let lock { close(lock) } }
+        let trainer = try trainer(settings, ranks)
+        let processes = ranks.count > 1 ? ", \(ranks.count) processes" : ""
         Console.say(
             "\(title): \(settings.criterion), \(trainer.totalSteps) steps of "
                 + "\(settings.stepInWords), learning rate "
-                + "\(settings.learningRate)"
+                + "\(settings.learningRate)\(processes)"
         )
         let progress = ProgressLine(title, unit: "steps")
         var isFirst = true

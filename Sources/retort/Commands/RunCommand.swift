@@ -45,6 +45,7 @@ struct RunCommand: ParsableCommand {
     }
 
     func run() throws {
+        try DistillRanks.requireOne(for: "retort run")
         let configuration = try ConfigurationFile(file, overrides: overrides)
         if configuration.root["simulation"] != nil {
             let simulation = try SimulationPipeline(configuration)

@@ -11,6 +11,11 @@ enum Console {
     /// Keeps what was said, once a command has a run directory.
     private static let log = Mutex<Logger?>(nil)
 
+    private static let isHushed = Atomic(false)
+
+    /// From now on only errors are told: of processes that train together, one speaks.
+    static func hush() { isHushed.store(true, ordering: .relaxed) }
+
     /// Copies what is said from now on to a file, at its end.
     ///
     /// - Throws: What the file system says when the file cannot be made.
@@ -21,6 +26,7 @@ enum Console {
 
     /// One line for a person.
     static func say(_ text: String) {
+        guard !isHushed.load(ordering: .relaxed) else { return }
         write(text + "\n", to: .standardError)
         log.withLock { $0?.info("\(text)") }
     }
@@ -37,6 +43,7 @@ enum Console {
     ///
     /// It is not logged.
     static func overwrite(_ text: String) {
+        guard !isHushed.load(ordering: .relaxed) else { return }
         write("\r\u{1B}[2K\(text.prefix(max(20, width - 1)))", to: .standardError)
     }
 
@@ -49,6 +56,7 @@ enum Console {
 
     /// Ends a line that was drawn over.
     static func endLine() {
+        guard !isHushed.load(ordering: .relaxed) else { return }
         write("\n", to: .standardError)
     }
 
