@@ -31,11 +31,12 @@ train() { # CRITERION RUN: the arguments of a run of 12 steps
     --set tensorboard=false)
 }
 
-on() { # RANKS COMMAND...: each rank leaves its process number
+on() { # RANKS COMMAND...: mpirun and each rank leave their process numbers
   local count=$1
   shift
+  rm -f "$folder"/pid.*
   # shellcheck disable=SC2016
-  "${launch[@]}" -n "$count" bash -c \
+  "${launch[@]}" --report-pid "$folder/pid.mpirun" -n "$count" bash -c \
     'echo $$ >"$0.$OMPI_COMM_WORLD_RANK"; exec "$@"' "$folder/pid" "$@"
 }
 
@@ -116,6 +117,18 @@ wait "$job" || code=$?
 ls "$folder"/stopped/checkpoints/step-* >/dev/null || fail "stopped: no checkpoint"
 quietly on 2 "$retort" "${arguments[@]}" --resume
 compare stopped dskd_cma-alone
+
+echo "mpirun told to stop after step 2"
+train sft paused
+on 2 "$retort" "${arguments[@]}" >"$folder/paused.log" 2>&1 &
+job=$!
+wait_for_step paused 2
+kill -USR1 "$(cat "$folder/pid.mpirun")"
+code=0
+wait "$job" || code=$?
+[[ $code -eq 75 ]] || fail "paused: code $code: $(cat "$folder/paused.log")"
+quietly on 2 "$retort" "${arguments[@]}" --resume
+compare paused sft-alone
 
 echo "an error of one rank ends all with its words and its code"
 train sft broken

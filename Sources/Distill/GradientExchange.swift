@@ -14,7 +14,7 @@ final class GradientExchange {
         var count: Int { parameters.reduce(0) { $0 + $1.value.count } }
     }
 
-    /// A bucket that was begun. One gradient is summed where it lies, several in a copy.
+    /// A bucket that was begun; one gradient is summed where it lies, several in a copy.
     private struct UnderWay {
         let bucket: Bucket
         let copy: Matrix?

@@ -59,7 +59,9 @@ struct MicroBatch {
     }
 
     /// The examples of some records in pieces of whole examples, in order, numbered from `first`: those
-    /// that are this rank's. Which pieces there are is the same for any number of ranks.
+    /// that are this rank's.
+    ///
+    /// Which pieces there are is the same for any number of ranks.
     ///
     /// - Parameters:
     ///   - limit: The student's tokens in a piece, at most; a longer example is one by itself.

@@ -2,8 +2,9 @@
     import CMPI
     import Foundation
 
-    /// Processes that `mpirun` or `srun` started, over MPI. One for each process, made before anything else
-    /// calls MPI.
+    /// Processes that `mpirun` or `srun` started, over MPI.
+    ///
+    /// One for each process, made before anything else calls MPI.
     public final class MPICommunicator: Communicator {
         /// See `Communicator`.
         public let rank: Int

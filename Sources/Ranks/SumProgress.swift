@@ -2,8 +2,10 @@
     import CMPI
     import Foundation
 
-    /// The sums under way. MPI works on them inside its own calls alone, so a thread calls it every so often
-    /// while there are some, beside the one that trains.
+    /// The sums under way.
+    ///
+    /// MPI works on them inside its own calls alone, so a thread calls it every so often while there are some,
+    /// beside the one that trains.
     final class SumProgress: @unchecked Sendable {
         /// Microseconds between two looks: a look at nothing new costs about one.
         private static let pause: UInt32 = 100

@@ -6,8 +6,10 @@ enum DistillRanks {
     /// Seconds that rank 0 has to tell an error that all ranks met, and to end them, before another tells it.
     private static let grace: UInt32 = 3
 
-    /// Runs `body` on every rank. An error on one of them ends all with its words and its code; a stop, which
-    /// all have agreed on, ends each by itself.
+    /// Runs `body` on every rank.
+    ///
+    /// An error on one of them ends all with its words and its code; a stop, which all have agreed on, ends
+    /// each by itself.
     ///
     /// - Throws: `RanksError`; what `body` throws, where there is one rank, or a `Failure` with code 75.
     static func run(_ body: (any Communicator) throws -> Void) throws {
@@ -48,6 +50,8 @@ enum DistillRanks {
     /// Rank 0 speaks, and each rank uses its share of the processors where nobody has said how many.
     private static func share(_ ranks: any Communicator) {
         if !ranks.isFirst { Console.hush() }
+        // The one that mpirun passes on as it is: at TERM it kills, a second later.
+        Signals.stop(at: SIGUSR1)
         if let processors = ranks.processors {
             // Before anything has asked for `Threads.count`.
             setenv("RETORT_THREADS", "\(max(1, Int(processors)))", 0)

@@ -27,17 +27,21 @@ enum Signals {
         signal(SIGPIPE, SIG_DFL)
         // Past `ulimit -f` a write fails like one on a full disk, with words, instead of killing us.
         signal(SIGXFSZ, SIG_IGN)
-        let queue = DispatchQueue(label: "retort.signals")
-        for number in [SIGINT, SIGTERM] {
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
-            source.setEventHandler {
-                let count = stopRequests.add(1, ordering: .relaxed).newValue
-                if count > 1 || endsAtOnce.load(ordering: .relaxed) { _exit(128 + number) }
-                Console.say("\nstopping at the next safe point; once more stops at once")
-            }
-            source.resume()
-            sources.append(source)
+        for number in [SIGINT, SIGTERM] { stop(at: number) }
+    }
+
+    private static let queue = DispatchQueue(label: "retort.signals")
+
+    /// From now on a signal asks for a stop.
+    static func stop(at number: Int32) {
+        signal(number, SIG_IGN)
+        let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+        source.setEventHandler {
+            let count = stopRequests.add(1, ordering: .relaxed).newValue
+            if count > 1 || endsAtOnce.load(ordering: .relaxed) { _exit(128 + number) }
+            Console.say("\nstopping at the next safe point; once more stops at once")
         }
+        source.resume()
+        sources.append(source)
     }
 }
