@@ -119,7 +119,6 @@ struct TrainingSizes {
                 name: "weights, gradients and moments",
                 bytes: bytes * (frozen + 4 * trained)
             ),
-            .init(name: "gradients under way", bytes: ranks.all > 1 ? bytes * trained : 0),
             .init(name: "average of the weights", bytes: settings.ema > 0 ? bytes * trained : 0),
             .init(
                 name: "the teacher's head, and packed weights",
@@ -137,6 +136,7 @@ struct TrainingSizes {
                 name: "activations of \(longest) tokens",
                 bytes: bytes * longest * (blocks + kept + 8 * model.hiddenSize)
             ),
+            .init(name: "gradients under way", bytes: ranks.all > 1 ? bytes * trained : 0),
         ]
         guard ranks.local > 1 else { return parts }
         return parts.map {

@@ -36,6 +36,12 @@ struct ForecastTests {
         let kept = 2 * 8 + 4 * 2 * (2 + 2) + 2 * 32
         #expect(bytes[5] == 4 * longest * (2 * kept + 8 * 8))
         #expect(forecast.steps == 3 && forecast.tokens == tokens * 3 / batches)
+        // Each of two ranks takes as much, and the gradients that are on their way; here they are on two
+        // machines.
+        let together = ThreadRanks.run(2) { [run] in
+            try world.trainer(run, ranks: $0).forecast().memory
+        }
+        #expect(together[0].map(\.bytes) == bytes.dropLast() + [4 * trained])
     }
 
     @Test("a machine without the memory is refused, with what takes it and what to change")
