@@ -8,8 +8,8 @@ Printed is the largest difference of a logit as a share of the largest logit. Of
 the `gguf` package reads: its architecture, and how many tensors there are of each type.
 
 transformers does not look for all that a GGUF file says: not for the positions of gpt2, the head size
-of qwen3, the biases of llama or its rotary scaling. --config DIR gives it the configuration of the directory that the
-GGUF files were written from; the tensors are still theirs.
+of qwen3, the biases of llama or its rotary scaling. --config DIR gives it the configuration of the
+directory that the GGUF files were written from; the tensors are still theirs.
 
 Exit code 1 when a difference reaches 1e-4 (1e-3 for a GGUF file with F16 tensors), when transformers
 misses a weight or finds one too many, or when either side does not open the model; 0 otherwise.
