@@ -53,12 +53,12 @@ final class StudentTraining {
                 texts: texts
             )
         )
-        model.prepareTraining(settings.compute)
         optimizer = Optimizer(
             student: model.trainedParameters,
             projectors: criterion.projectors.flatMap(\.parameters),
             settings: settings
         )
+        model.prepareTraining(settings.compute)
         models = CriterionModels(
             studentHead: HeadProduct(
                 model.outputHead,
