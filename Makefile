@@ -76,6 +76,7 @@ parity: build ## hold the quick start's cache and students, and training itself,
 	$(PYTHON) reference/student_parity.py $(RUN)
 	$(PYTHON) reference/tensorboard_parity.py $(RUN)/dskd
 	$(PYTHON) reference/online.py --retort $(RETORT)
+	$(PYTHON) reference/sft_curve.py --retort $(RETORT) --student $(RUN)/student --cache $(RUN)/cache
 
 goldens: ## make the golden files of the tests anew (needs Python)
 	$(PYTHON) reference/model_goldens.py

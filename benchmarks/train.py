@@ -55,7 +55,8 @@ def measure(arguments, shape, compute, kind):
         sides[name] = Side(
             [sys.executable, str(HERE / "train_sides.py"), name, json.dumps(request)])
     lost = set()
-    for _ in range(arguments.rounds + 1):
+    # Two steps to warm up: `seconds` leaves out one, and below another is.
+    for _ in range(arguments.rounds + 2):
         for name, side in sides.items():
             if name not in lost and not side.ask():
                 lost.add(name)
