@@ -10,7 +10,7 @@ Each side is a process of its own with a model of random weights: Retort (benchm
 (benchmarks/train_sides.py, which says what it does). All take two steps to warm up, then steps in turns. A
 step is forward, backward, clipping and AdamW, with the cross-entropy of every position but the last of each
 sequence. `equal` is 4 sequences of 512 tokens. `mixed` is the first 32 examples of data/instructions.jsonl by
-length: PyTorch pads them in micro-batches of 8, Retort lays them end to end. Retort runs over 1,024 tokens
+length: PyTorch pads them in micro-batches of 8, Retort lays them end to end. Retort runs over 512 tokens
 at a time (`--pass-tokens`), as its setting `pass_tokens` does; PyTorch's batches are as they are.
 
 Printed: tokens a second (padding is no token) of each side's best step; ratios are medians of the ratios
@@ -108,7 +108,7 @@ def main():
     parser.add_argument("--lengths", default="equal,mixed")
     parser.add_argument("--sides", default="eager,compile")
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--pass-tokens", type=int, default=1024)
+    parser.add_argument("--pass-tokens", type=int, default=512)
     parser.add_argument(
         "--peak", type=peak, default=peak("233,467"),
         help="the machine's GFLOP/s in f32 and bf16, default 233,467")
