@@ -15,6 +15,50 @@ public func exportHuggingFace(
     to directory: URL,
     type: WeightType = .f32
 ) throws {
+    // Those with low-rank factors are copies, which must live until they are written.
+    let parameters = model.mergedParameters
+    try withExtendedLifetime(parameters) {
+        try exportHuggingFace(
+            parameters.map {
+                let values = UnsafeBufferPointer(start: $0.value.base, count: $0.value.count)
+                return .init(name: $0.name, shape: $0.shape, payload: .floats(values, as: type))
+            },
+            model.configuration,
+            to: directory,
+            type: type
+        )
+    }
+}
+
+/// The same, weights being read while they are written: nothing of the model's size is held.
+///
+/// - Parameters:
+///   - weights: All that a model of that configuration has.
+///   - directory: Made if it is not there; files of those names are replaced.
+///   - type: `f32`, `bf16` or `f16`.
+/// - Throws: `ModelError` when a file cannot be read or written.
+public func exportHuggingFace(
+    _ weights: [StreamedWeight],
+    _ configuration: ModelConfiguration,
+    to directory: URL,
+    type: WeightType = .f32
+) throws {
+    try exportHuggingFace(
+        weights.map {
+            .init(name: $0.name, shape: $0.shape, payload: .streamed($0, as: type))
+        },
+        configuration,
+        to: directory,
+        type: type
+    )
+}
+
+private func exportHuggingFace(
+    _ entries: [SafetensorsWriter.Entry],
+    _ configuration: ModelConfiguration,
+    to directory: URL,
+    type: WeightType
+) throws {
     do {
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     } catch {
@@ -25,21 +69,14 @@ public func exportHuggingFace(
             remedy: "Check free space and permissions"
         )
     }
-    // Those with factors are copies, which must live until they are written.
-    let parameters = model.mergedParameters
-    try withExtendedLifetime(parameters) {
-        try SafetensorsWriter.write(
-            parameters.map {
-                ($0.name, $0.shape, UnsafeBufferPointer(start: $0.value.base, count: $0.value.count))
-            },
-            type: type,
-            metadata: ["format": "pt"],
-            to: directory.appendingPathComponent("model.safetensors")
-        )
-    }
+    try SafetensorsWriter.write(
+        entries,
+        metadata: ["format": "pt"],
+        to: directory.appendingPathComponent("model.safetensors")
+    )
     // Last, since a directory with a config.json is taken for a whole model.
     do {
-        let config = try ConfigText.data(model.configuration.jsonObject(type: type))
+        let config = try ConfigText.data(configuration.jsonObject(type: type))
         try config.write(to: directory.appendingPathComponent("config.json"), options: .atomic)
     } catch {
         throw ModelError(
