@@ -17,6 +17,18 @@ enum ModelDirectory {
         }
     }
 
+    /// Runs `body`, which fills the directory; what it has made is removed when it fails.
+    ///
+    /// - Precondition: `refuseExisting` has passed.
+    static func fill(_ output: String, _ body: (URL) throws -> Void) throws {
+        do {
+            try body(URL(fileURLWithPath: output))
+        } catch {
+            try? FileManager.default.removeItem(atPath: output)
+            throw error
+        }
+    }
+
     /// Writes a chat template as transformers keeps it.
     static func write(chatTemplate text: String, to directory: URL) throws {
         try Data(text.utf8).write(

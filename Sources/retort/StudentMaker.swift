@@ -56,9 +56,10 @@ enum StudentMaker {
         let sample =
             try settings.cutsWidth ? tokens(of: settings.sample ?? "", tokenizer, checkpoint) : []
         let pruned = try TransformerModel.pruned(checkpoint, to: cut, sample: sample)
-        let directory = URL(fileURLWithPath: output)
-        try TokenizerFiles.copy(from: checkpoint.url, to: directory)
-        try exportHuggingFace(pruned, to: directory)
+        try ModelDirectory.fill(output) { directory in
+            try TokenizerFiles.copy(from: checkpoint.url, to: directory)
+            try exportHuggingFace(pruned, to: directory)
+        }
         report(pruned, tokenizer)
     }
 
@@ -125,11 +126,11 @@ enum StudentMaker {
         chat: String?,
         to output: String
     ) throws {
-        let directory = URL(fileURLWithPath: output)
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        try tokenizer.write(to: directory)
-        if let chat { try ModelDirectory.write(chatTemplate: chat, to: directory) }
-        try exportHuggingFace(model, to: directory)
+        try ModelDirectory.fill(output) { directory in
+            try tokenizer.write(to: directory)
+            if let chat { try ModelDirectory.write(chatTemplate: chat, to: directory) }
+            try exportHuggingFace(model, to: directory)
+        }
         report(model, tokenizer)
     }
 

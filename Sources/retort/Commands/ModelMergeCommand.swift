@@ -37,14 +37,15 @@ extension ModelCommand {
             let url = URL(fileURLWithPath: base)
             let checkpoint = try Checkpoint(url, adapter: URL(fileURLWithPath: adapter))
             let weights = try checkpoint.streamedWeights()
-            let directory = URL(fileURLWithPath: output)
-            try TokenizerFiles.copy(from: url, to: directory)
-            try exportHuggingFace(
-                weights,
-                checkpoint.configuration,
-                to: directory,
-                type: type.weightType
-            )
+            try ModelDirectory.fill(output) { directory in
+                try TokenizerFiles.copy(from: url, to: directory)
+                try exportHuggingFace(
+                    weights,
+                    checkpoint.configuration,
+                    to: directory,
+                    type: type.weightType
+                )
+            }
             Console.say("\(output): \(checkpoint.configuration.modelType), \(type.rawValue)")
         }
     }

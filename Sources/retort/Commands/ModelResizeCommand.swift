@@ -61,14 +61,15 @@ extension ModelCommand {
                 to: grown.vocabularySize,
                 multipleOf: padVocabulary
             )
-            let directory = URL(fileURLWithPath: output)
-            try TokenizerFiles.copy(from: grownURL, to: directory, generation: false)
-            try exportHuggingFace(
-                resized.weights,
-                resized.configuration,
-                to: directory,
-                type: type.weightType
-            )
+            try ModelDirectory.fill(output) { directory in
+                try TokenizerFiles.copy(from: grownURL, to: directory, generation: false)
+                try exportHuggingFace(
+                    resized.weights,
+                    resized.configuration,
+                    to: directory,
+                    type: type.weightType
+                )
+            }
             Console.say(
                 "\(output): \(grown.vocabularySize - old.vocabularySize) new tokens, "
                     + "\(resized.configuration.vocabularySize) rows, where there were "
