@@ -102,7 +102,9 @@ extension Trainer {
         do {
             for name in try manager.contentsOfDirectory(atPath: best.path).sorted()
             where name != BestStudents.recordFile {
-                let isBeside = [TrainingCheckpoint.projectorFile, Self.adapterDirectory].contains(name)
+                let isBeside = [TrainingCheckpoint.projectorFile, Self.adapterDirectory].contains(
+                    name
+                )
                 let place = isBeside ? output : student
                 let target = place.appendingPathComponent(name)
                 try? manager.removeItem(at: target)

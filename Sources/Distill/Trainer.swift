@@ -36,8 +36,9 @@ public final class Trainer {
     /// What decides the numbers of this run, besides the cache.
     private let fingerprint: [String: String]
 
-    /// Bytes kept from step to step: each makes the matrices of its way back anew. They count only while
-    /// nobody uses them, so the limit adds little to what a step needs at its height.
+    /// Bytes kept from step to step: each makes the matrices of its way back anew.
+    ///
+    /// They count only while nobody uses them, so the limit adds little to what a step needs at its height.
     package static let keptMemory = 4 << 30
 
     /// Reads the teacher's head from the cache and draws the projectors; nothing is written yet.

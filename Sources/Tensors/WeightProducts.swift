@@ -29,9 +29,9 @@ public struct ProductRows {
     var columns: Int { plain?.columns ?? rounded?.columns ?? 0 }
 }
 
-/// A weight in the three products of training: x W^T, the gradient by x, and its own. Of a weight [in, out]
-/// the first is x W, and so on.
+/// A weight in the three products of training: x W^T, the gradient by x, and its own.
 ///
+/// Of a weight [in, out] the first is x W, and so on.
 /// - float32: products with W as it lies, row by row or column by column, by oneDNN's GEMM or its blocked
 ///   kernels, which are faster than OpenBLAS; by OpenBLAS where they are missing or a matrix has gaps
 ///   between its rows. The gradient of W by OpenBLAS.

@@ -57,7 +57,11 @@ private struct StepGolden {
 
     /// The names of tensors that start so, without the start.
     func names(_ prefix: String) -> Set<String> {
-        Set(file.tensorNames.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) })
+        Set(
+            file.tensorNames.filter { $0.hasPrefix(prefix) }.map {
+                String($0.dropFirst(prefix.count))
+            }
+        )
     }
 }
 

@@ -32,7 +32,6 @@ final class FeedForward: BlockLayer {
 
     var parameters: [Parameter] { linears.flatMap(\.parameters) }
 
-
     func forward(_ x: Matrix, into target: Matrix, accumulate: Bool, _ context: BlockContext) {
         let activated: Matrix
         // Without a tape the result takes the place of its input, where that lies end to end.
