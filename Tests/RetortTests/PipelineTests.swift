@@ -101,6 +101,23 @@ struct PipelineTests {
         }
     }
 
+    @Test("every pipeline that ships says what it would do, without teacher and cache")
+    func shippedFiles() throws {
+        let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .appendingPathComponent("../../pipelines").standardizedFileURL
+        let files = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter {
+            $0.hasSuffix(".yaml") && !$0.hasSuffix("-k8s.yaml")
+        }
+        #expect(files.count > 2)
+        try withFolder { elsewhere in
+            for file in files {
+                let path = folder.appendingPathComponent(file).path
+                let plan = try RetortProcess.run(["run", path, "--dry-run"], in: elsewhere)
+                #expect(plan.code == 0, "\(file): \(plan.errors)")
+            }
+        }
+    }
+
     private func losses(_ metrics: Data) throws -> [[String: Double]] {
         try metrics.split(separator: 0x0A).map { line in
             let object = try JSONSerialization.jsonObject(with: Data(line)) as? [String: Any]
