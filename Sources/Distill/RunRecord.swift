@@ -68,7 +68,7 @@ struct RunRecord: Codable, Equatable {
             processor: MachineFigures.processor ?? "unknown",
             processors: process.activeProcessorCount,
             threads: Threads.count,
-            memoryMiB: MachineFigures.memory >> 20,
+            memoryMiB: MachineMemory.all >> 20,
             compute: compute.available.rawValue
         )
     }

@@ -21,7 +21,7 @@ extension Trainer {
             steps: totalSteps,
             tokens: sizes.tokens,
             memory: sizes.memory,
-            machineMemory: MachineFigures.memory,
+            machineMemory: MachineMemory.all,
             disk: sizes.disk,
             diskInUse: ["checkpoints", "student"].reduce(0) {
                 $0 + MachineFigures.size(of: output.appendingPathComponent($1))

@@ -46,7 +46,7 @@ extension Trainer {
             shareOfPeak: rate / max(1, PlainProduct.rate(settings.compute.available)),
             seconds: seconds,
             dataSeconds: loaded.timeIntervalSince(start),
-            memoryMiB: Double(MachineFigures.peakResident) / 0x1p20,
+            memoryMiB: Double(MachineMemory.peak) / 0x1p20,
             examples: result.examples,
             cut: batches.reduce(0) { $0 + $1.cut },
             dropped: batches.reduce(0) { $0 + $1.dropped }

@@ -106,7 +106,7 @@ public final class Trainer {
                 epoch: Self.stream(settings.split, reader, settings, reading).size(ofEpoch: 0),
                 steps: totalSteps
             ),
-            machine: memory ?? MachineFigures.memory
+            machine: memory ?? MachineMemory.all
         )
         training = try StudentTraining(
             model: model,
