@@ -191,13 +191,9 @@ def peak(text):
     return {"f32": f32, "bf16": bf16}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--criteria", default=",".join(CRITERIA))
+def parse(parser):
+    """The arguments, with those that every comparison with PyTorch has."""
     parser.add_argument("--compute", default="f32,bf16")
-    parser.add_argument("--sides", default="eager,compile,chunked")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--sizes", choices=["small", "large", "both"], default="both")
     parser.add_argument(
         "--peak", type=peak, default=peak("233,467"),
         help="the machine's GFLOP/s in f32 and bf16, default 233,467")
@@ -206,6 +202,16 @@ def main():
     arguments = parser.parse_args()
     if not COMMAND.exists():
         sys.exit(f"{COMMAND} is not there; run `swift build -c release --product benchmarks`")
+    return arguments
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--criteria", default=",".join(CRITERIA))
+    parser.add_argument("--sides", default="eager,compile,chunked")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--sizes", choices=["small", "large", "both"], default="both")
+    arguments = parse(parser)
     arguments.rounds = arguments.rounds or (1 if arguments.quick else 3)
     if arguments.quick:
         arguments.criteria, arguments.sizes, arguments.sides = "sft,dskd_cma", "small", "eager,chunked"

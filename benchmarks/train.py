@@ -21,11 +21,10 @@ token, head included, and 6 x layers x width x the sum of squared lengths for ca
 
 import argparse
 import json
-import pathlib
 import statistics
 import sys
 
-from criteria import COMMAND, HERE, Side, peak
+from criteria import COMMAND, HERE, Side, parse
 
 # Layers, width of attention, numbers in matrices, the head's among them.
 SHAPES = {
@@ -104,19 +103,11 @@ def row(result):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", default=",".join(SHAPES))
-    parser.add_argument("--compute", default="f32,bf16")
     parser.add_argument("--lengths", default="equal,mixed")
     parser.add_argument("--sides", default="eager,compile")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--pass-tokens", type=int, default=512)
-    parser.add_argument(
-        "--peak", type=peak, default=peak("233,467"),
-        help="the machine's GFLOP/s in f32 and bf16, default 233,467")
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", type=pathlib.Path, help="write all numbers here")
-    arguments = parser.parse_args()
-    if not COMMAND.exists():
-        sys.exit(f"{COMMAND} is not there; run `swift build -c release --product benchmarks`")
+    arguments = parse(parser)
     if arguments.quick:
         arguments.shapes, arguments.compute, arguments.rounds = "gpt2-30m", "bf16", 2
     results = []

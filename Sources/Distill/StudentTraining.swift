@@ -193,3 +193,14 @@ final class StudentTraining {
         return batch.criterionBatch(hidden: hidden, layers: tape?.layerStates ?? [:])
     }
 }
+
+extension DistillSettings {
+    /// The student's passes, but for their noise.
+    fileprivate var pass: TrainingPass {
+        var pass = TrainingPass()
+        pass.dropout = dropout
+        pass.attentionDropout = attentionDropout
+        pass.recomputesBlocks = gradientCheckpointing
+        return pass
+    }
+}

@@ -32,6 +32,8 @@ public final class Trainer {
     let schedule: LearningRateSchedule
     let reading: TeacherReading
     let operations: TrainingOperations
+    /// The first, which all others are like.
+    let epoch: CacheStream.EpochSize
     private let pairs: Bool
     /// What decides the numbers of this run, besides the cache.
     private let fingerprint: [String: String]
@@ -88,26 +90,24 @@ public final class Trainer {
             maxPromptLength: settings.maxPromptLength
         )
         let examples = try reader.requireExamples(split: settings.split)
-        if settings.batchTokens == nil {
-            totalSteps = try settings.totalSteps(examples: examples)
-        } else {
-            let stream = try Self.stream(settings.split, reader, settings, reading)
-            totalSteps = try settings.totalSteps(batches: stream.batchCount)
-        }
+        // What the cache does not have is told now, not when the output lies there already.
+        let stream = try Self.stream(settings.split, reader, settings, reading)
+        totalSteps =
+            try settings.batchTokens == nil
+            ? settings.totalSteps(examples: examples)
+            : settings.totalSteps(batches: stream.batchCount)
+        epoch = try stream.size(ofEpoch: 0)
         (settings.steps, settings.epochs) = (totalSteps, nil)
         self.settings = settings
         schedule = LearningRateSchedule(settings, totalSteps: totalSteps)
-        try Self.requireMemory(
-            TrainingSizes(
-                settings: settings,
-                reading: reading,
-                model: model,
-                trained: model.trainedParameters.reduce(0) { $0 + $1.value.count },
-                epoch: Self.stream(settings.split, reader, settings, reading).size(ofEpoch: 0),
-                steps: totalSteps
-            ),
-            machine: memory ?? MachineMemory.all
-        )
+        try TrainingSizes(
+            settings: settings,
+            reading: reading,
+            model: model,
+            trained: model.trainedParameters.reduce(0) { $0 + $1.value.count },
+            epoch: epoch,
+            steps: totalSteps
+        ).requireMemory(memory ?? MachineMemory.all)
         training = try StudentTraining(
             model: model,
             teacher: try CachedTeacher(
@@ -128,8 +128,6 @@ public final class Trainer {
         )
         operations = TrainingOperations(model, teacher: training.models.teacherHead)
         fingerprint = try settings.fingerprint(of: model, tokenizer: tokenizer)
-        // What the cache does not have is told now, not when the output lies there already.
-        _ = try stream(settings.split)
         try requireEvaluation()
     }
 

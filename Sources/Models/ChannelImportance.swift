@@ -38,32 +38,11 @@ struct ChannelImportance {
             let context = BlockContext(batch)
             context.tape = BlockTape()
             block.forward(x, context)
-            let norms = NormsBefore(block, c)
-            Self.addMagnitudes(
-                norms.attention.map { $0(context.kept("attention.stream")) }
-                    ?? context.kept("attention.stream"),
-                to: &hidden
-            )
-            Self.addMagnitudes(
-                norms.feedForward.map { $0(context.kept("feedForward.stream")) }
-                    ?? context.kept("feedForward.stream"),
-                to: &hidden
-            )
+            for input in block.layerInputs(context) { Self.addMagnitudes(input, to: &hidden) }
             Self.addLengths(context.kept("attention.attended"), c.headSize, to: &heads[layer])
-            Self.addMagnitudes(activated(context, c), to: &inner[layer])
+            Self.addMagnitudes(block.activated(context), to: &inner[layer])
         }
         Self.addMagnitudes(model.normalized(x), to: &hidden)
-    }
-
-    private func activated(_ context: BlockContext, _ c: ModelConfiguration) -> Matrix {
-        let up = context.kept("feedForward.up")
-        let result = Matrix(uninitialized: up.rows, up.columns)
-        if context.tape?.matrices["feedForward.gate"] != nil {
-            c.activation.apply(gate: context.kept("feedForward.gate"), up: up, into: result)
-        } else {
-            c.activation.apply(up, into: result)
-        }
-        return result
     }
 
     private static func addMagnitudes(_ x: Matrix, to sums: inout [Double]) {
@@ -92,33 +71,5 @@ struct ChannelImportance {
     /// The `count` with the highest scores, by number; of equals the first.
     static func best(_ count: Int, of scores: [Double]) -> [Int] {
         scores.indices.sorted { (-scores[$0], $0) < (-scores[$1], $1) }.prefix(count).sorted()
-    }
-}
-
-/// The norms before a block's two layers, by the names that families give them; nil where a layer sees the
-/// stream itself (OLMo 2).
-private struct NormsBefore {
-    let attention: Norm?
-    let feedForward: Norm?
-
-    init(_ block: any TransformerBlock, _ c: ModelConfiguration) {
-        let parameters = block.parameters
-        func norm(_ names: String...) -> Norm? {
-            for name in names {
-                guard let weight = parameters.first(where: { $0.name.hasSuffix(".\(name).weight") })
-                else { continue }
-                return Norm(
-                    weight: weight,
-                    bias: parameters.first { $0.name.hasSuffix(".\(name).bias") },
-                    epsilon: c.normEpsilon,
-                    offset: c.modelType.hasPrefix("gemma") ? 1 : 0
-                )
-            }
-            return nil
-        }
-        attention = norm("input_layernorm", "ln_1")
-        feedForward =
-            attention == nil
-            ? nil : norm("pre_feedforward_layernorm", "post_attention_layernorm", "ln_2")
     }
 }

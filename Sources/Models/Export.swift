@@ -59,31 +59,52 @@ private func exportHuggingFace(
     to directory: URL,
     type: WeightType
 ) throws {
-    do {
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-    } catch {
-        throw ModelError(
-            .io,
-            path: directory.path,
-            "the directory cannot be made: \(error.localizedDescription)",
-            remedy: "Check free space and permissions"
-        )
-    }
+    try ExportFiles.makeDirectory(directory)
     try SafetensorsWriter.write(
         entries,
         metadata: ["format": "pt"],
         to: directory.appendingPathComponent("model.safetensors")
     )
     // Last, since a directory with a config.json is taken for a whole model.
-    do {
-        let config = try ConfigText.data(configuration.jsonObject(type: type))
-        try config.write(to: directory.appendingPathComponent("config.json"), options: .atomic)
-    } catch {
-        throw ModelError(
-            .io,
-            path: directory.path,
-            "config.json cannot be written: \(error.localizedDescription)",
-            remedy: "Check free space and permissions"
-        )
+    try ExportFiles.write(configuration.jsonObject(type: type), as: "config.json", in: directory)
+}
+
+/// The directories and small files of what is exported.
+enum ExportFiles {
+    /// - Throws: `ModelError` `io`.
+    static func makeDirectory(_ directory: URL) throws {
+        try reporting(directory, "the directory cannot be made") {
+            try FileManager.default.createDirectory(
+                at: directory,
+                withIntermediateDirectories: true
+            )
+        }
+    }
+
+    /// Writes an object as JSON.
+    ///
+    /// - Throws: `ModelError` `io`.
+    static func write(_ object: [String: Any], as name: String, in directory: URL) throws {
+        try reporting(directory, "\(name) cannot be written") {
+            try ConfigText.data(object).write(
+                to: directory.appendingPathComponent(name),
+                options: .atomic
+            )
+        }
+    }
+
+    private static func reporting(
+        _ directory: URL,
+        _ what: String,
+        _ body: () throws -> Void
+    ) throws {
+        do { try body() } catch {
+            throw ModelError(
+                .io,
+                path: directory.path,
+                "\(what): \(error.localizedDescription)",
+                remedy: "Check free space and permissions"
+            )
+        }
     }
 }

@@ -109,7 +109,7 @@ enum StudentMaker {
     /// Weights are made in memory as float32.
     private static func refuseTooLarge(_ configuration: ModelConfiguration) throws {
         let bytes = 4 * configuration.newParameterCount
-        let memory = Int(clamping: ProcessInfo.processInfo.physicalMemory)
+        let memory = MachineMemory.all
         guard bytes < memory else {
             throw Failure(
                 "student: \(millions(configuration.newParameterCount)) million parameters take "

@@ -34,38 +34,11 @@ struct GGMLWritingTests {
         if let begin = tokenizer.beginOfSequence { #expect(again.beginOfSequence == begin) }
     }
 
-    /// A vocabulary with the scores of SentencePiece (reference/ggml_goldens.py).
-    private struct Golden: Decodable {
-        struct Kind: Decodable {
-            let architecture: String
-            let tokens: [String]
-            let types: [Int32]
-            let scores: [Float]
-        }
-        let strings: [String]
-        let kinds: [Kind]
-    }
-
     @Test("scores of a SentencePiece vocabulary give its merges again")
     func sentencePiece() throws {
-        let golden = try JSONDecoder().decode(
-            Golden.self,
-            from: Data(contentsOf: Fixtures.url("ggml.json"))
-        )
+        let golden = try GGMLGolden.read()
         let kind = try #require(golden.kinds.first { $0.architecture == "llama" })
-        var given = GGMLVocabulary(
-            model: "llama",
-            pre: "default",
-            tokens: kind.tokens,
-            tokenTypes: kind.types,
-            merges: [],
-            bos: 1,
-            eos: 2,
-            unknown: 0
-        )
-        given.architecture = "llama"
-        given.scores = kind.scores
-        let tokenizer = try Tokenizer(ggml: given)
+        let tokenizer = try Tokenizer(ggml: GGMLVocabulary(kind))
         let written = try GGMLVocabulary(
             tokenizer,
             rows: tokenizer.vocabularySize,

@@ -1,5 +1,3 @@
-import Foundation
-
 /// A model's sizes under the keys of a GGUF file, as llama.cpp's converter writes them.
 struct GGUFMetadata {
     /// `general.architecture`.
@@ -92,7 +90,8 @@ struct GGUFMetadata {
             add("rope.scaling.type", .string("linear"))
             add("rope.scaling.factor", factor)
         case .llama3(let scaling):
-            rotaryFactors = Self.factors(scaling, c)
+            rotaryFactors = scaling.divisors(theta: c.ropeTheta, size: c.rotarySize ?? c.headSize)
+                .map { Float($0) }
         case .yarn(let scaling):
             guard scaling.attentionFactor == nil, scaling.scale == nil,
                 scaling.scaleAllDimensions == nil, scaling.truncates
@@ -114,22 +113,6 @@ struct GGUFMetadata {
                 "LongRoPE in a \(c.modelType) model",
                 "Keep the Hugging Face directory."
             )
-        }
-    }
-
-    /// One for each pair of channels: 1 for short waves, the factor for long ones, and in between what
-    /// blends the frequencies.
-    private static func factors(_ scaling: RopeScaling.Llama3, _ c: ModelConfiguration) -> [Float] {
-        let size = c.rotarySize ?? c.headSize
-        let (low, high) = (
-            Double(scaling.lowFrequencyFactor), Double(scaling.highFrequencyFactor)
-        )
-        return (0..<(size / 2)).map { pair in
-            let wave =
-                2 * Double.pi * pow(Double(c.ropeTheta), Double(2 * pair) / Double(size))
-            let turns = Double(scaling.originalMaxPositions) / wave
-            let blend = high > low ? min(1, max(0, (turns - low) / (high - low))) : 1
-            return Float(1 / ((1 - blend) / Double(scaling.factor) + blend))
         }
     }
 }

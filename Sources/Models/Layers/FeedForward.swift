@@ -67,8 +67,10 @@ final class FeedForward: BlockLayer {
         }
     }
 
-    /// What goes into the last map, computed again: that costs less than the memory to keep it.
-    private func activated(_ up: Matrix, _ context: BlockContext) -> Matrix {
+    /// What went into the last map in the pass that the context's tape is of, computed again: that costs less
+    /// than the memory to keep it.
+    func activated(_ context: BlockContext) -> Matrix {
+        let up = context.kept("feedForward.up")
         let activated = Matrix(uninitialized: up.rows, up.columns)
         switch expansion {
         case .plain: activation.apply(up, into: activated)
@@ -96,7 +98,7 @@ final class FeedForward: BlockLayer {
         down.backward(
             gradient,
             consumes: false,
-            input: LinearInput(activated(up, context), for: down, noise: context.noise),
+            input: LinearInput(activated(context), for: down, noise: context.noise),
             into: dActivated
         )
         switch expansion {
