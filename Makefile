@@ -16,7 +16,7 @@ GENERATE_FLAGS ?= --temperature 0.7 --top-p 0.9 --max-new-tokens 128 --seed 1 --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: bench fuzz help mpi quickstart setup teacher build test lint format data seeds parity goldens clean
+.PHONY: bench compare fuzz help mpi quickstart setup teacher build test lint format data seeds parity goldens clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,17 @@ seeds: setup teacher build ## the quick start's students once for each of SEEDS
 	done
 	$(PYTHON) scripts/seed_table.py $(SEEDS:%=runs/seeds/%/eval.json)
 
+# About two hours on two cores; stopped, it goes on from where it was.
+compare: setup teacher build ## criteria against each other: two students, three seeds
+	set -e; for seed in $(SEEDS); do \
+	  $(RETORT) run pipelines/compare.yaml --set extract.teacher=$(MODEL) --set seed=$$seed \
+	    --set output=runs/compare/$$seed/gpt2; \
+	  $(RETORT) run pipelines/compare-pruned.yaml --set extract.teacher=$(MODEL) --set seed=$$seed \
+	    --set output=runs/compare/$$seed/pruned; \
+	done
+	$(PYTHON) scripts/seed_table.py $(SEEDS:%=runs/compare/%/gpt2/eval.json)
+	$(PYTHON) scripts/seed_table.py $(SEEDS:%=runs/compare/%/pruned/eval.json)
+
 bench: setup ## speed of products and of the student, as shares of a plain product
 	swift build -c release --product benchmarks
 	.build/release/benchmarks
@@ -79,6 +90,7 @@ parity: build ## hold the quick start's cache and students, and training itself,
 	$(PYTHON) reference/student_parity.py $(RUN)
 	$(PYTHON) reference/tensorboard_parity.py $(RUN)/dskd
 	$(PYTHON) reference/online.py --retort $(RETORT)
+	$(PYTHON) reference/sft_curve.py --retort $(RETORT) --student $(RUN)/student --cache $(RUN)/cache
 
 goldens: ## make the golden files of the tests anew (needs Python)
 	$(PYTHON) reference/model_goldens.py

@@ -143,6 +143,7 @@ let package = Package(
             path: "benchmarks",
             exclude: [
                 "cache.py", "cache_sides.py", "criteria.py", "criteria_sides.py", "extract.py",
+                "train.py", "train_sides.py",
             ]
         ),
 

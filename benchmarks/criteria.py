@@ -81,7 +81,8 @@ class Side:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.answers = []
-        self.plain = (self.read() or {"plain": 0})["plain"]
+        # What it says once it is ready.
+        self.first = self.read() or {}
 
     def read(self):
         line = self.process.stdout.readline()
@@ -139,7 +140,7 @@ def measure(arguments, criterion, compute, D, V_t):
     ours = sides["retort"]
     work = useful_products(
         criterion, *(asked[key] for key in ("n", "m", "examples", "d", "D", "V_s", "V_t")))
-    plain = max(side.plain for side in sides.values())
+    plain = max(side.first.get("plain", 0) for side in sides.values())
     result = {
         **asked, "criterion": criterion, "gflop": work / 1e9,
         "plain": plain / 1e9, "peak": arguments.peak[compute], "sides": {}}
@@ -190,13 +191,9 @@ def peak(text):
     return {"f32": f32, "bf16": bf16}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--criteria", default=",".join(CRITERIA))
+def parse(parser):
+    """The arguments, with those that every comparison with PyTorch has."""
     parser.add_argument("--compute", default="f32,bf16")
-    parser.add_argument("--sides", default="eager,compile,chunked")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--sizes", choices=["small", "large", "both"], default="both")
     parser.add_argument(
         "--peak", type=peak, default=peak("233,467"),
         help="the machine's GFLOP/s in f32 and bf16, default 233,467")
@@ -205,6 +202,16 @@ def main():
     arguments = parser.parse_args()
     if not COMMAND.exists():
         sys.exit(f"{COMMAND} is not there; run `swift build -c release --product benchmarks`")
+    return arguments
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--criteria", default=",".join(CRITERIA))
+    parser.add_argument("--sides", default="eager,compile,chunked")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--sizes", choices=["small", "large", "both"], default="both")
+    arguments = parse(parser)
     arguments.rounds = arguments.rounds or (1 if arguments.quick else 3)
     if arguments.quick:
         arguments.criteria, arguments.sizes, arguments.sides = "sft,dskd_cma", "small", "eager,chunked"

@@ -48,11 +48,12 @@ WARMUP, RATE, PROJECTOR_RATE, WEIGHT_DECAY, CLIP = 10, 5e-4, 1e-3, 0.01, 1.0
 # Online ----------------------------------------------------------------------------------------
 
 
-def rate_factor(step):
-    """Of both learning rates at a step, counted from 0."""
-    if step < WARMUP:
-        return (step + 1) / (WARMUP + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - WARMUP) / (STEPS - WARMUP)))
+def rate_factor(step, steps=STEPS, warmup=WARMUP):
+    """Of all learning rates at a step, counted from 0; as Sources/Distill/LearningRateSchedule.swift."""
+    warmup = min(warmup, steps)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
 
 
 def supervised(model, tokenizer, texts):
@@ -75,15 +76,35 @@ def supervised(model, tokenizer, texts):
     }
 
 
-def optimizer(student, projectors):
-    """Matrices decay and vectors do not; projectors have a rate of their own."""
+def optimizer(*rated):
+    """AdamW over pairs of parameters and their rate: matrices decay and vectors do not."""
     groups = []
-    for parameters, rate in ((student.parameters(), RATE), (projectors.values(), PROJECTOR_RATE)):
+    for parameters, rate in rated:
         parameters = list(parameters)
         for dimensions, decay in ((True, WEIGHT_DECAY), (False, 0.0)):
             chosen = [p for p in parameters if (p.ndim > 1) == dimensions]
             groups.append({"params": chosen, "lr": rate, "weight_decay": decay, "highest": rate})
     return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8)
+
+
+def exact_norm(parameters):
+    """Of all gradients together, summed in float64."""
+    return torch.stack([p.grad.double().square().sum() for p in parameters]).sum().sqrt()
+
+
+def take_step(learnt, loss, factor, is_exact=False):
+    """Backward, clipping and AdamW; the gradient's norm before clipping, and PyTorch's own of it."""
+    learnt.zero_grad()
+    loss.backward()
+    everything = [p for group in learnt.param_groups for p in group["params"]]
+    # Multiplies by min(1, CLIP / (norm + 1e-6)).
+    plain = torch.nn.utils.get_total_norm([p.grad for p in everything])
+    norm = exact_norm(everything) if is_exact else plain
+    torch.nn.utils.clip_grads_with_norm_(everything, CLIP, norm)
+    for group in learnt.param_groups:
+        group["lr"] = group["highest"] * factor
+    learnt.step()
+    return norm.item(), plain.item()
 
 
 def online(folder, batches, dtype):
@@ -96,7 +117,7 @@ def online(folder, batches, dtype):
         f"projectors/{name.replace('.', '/')}": value.to(dtype).requires_grad_()
         for name, value in stored.items()
     }
-    learnt = optimizer(student, projectors)
+    learnt = optimizer((student.parameters(), RATE), (projectors.values(), PROJECTOR_RATE))
     settings, curve = signals.Settings(), []
     for step, texts in enumerate(batches):
         with torch.no_grad():
@@ -108,13 +129,7 @@ def online(folder, batches, dtype):
         found, info = losses.losses_of("dskd_cma", t, settings)
         lead = min(gap for kind, gap in signals.margins if kind == "argmax")
         signals.margins = None
-        learnt.zero_grad()
-        found["total"].backward()
-        everything = [p for group in learnt.param_groups for p in group["params"]]
-        torch.nn.utils.clip_grad_norm_(everything, CLIP)
-        for group in learnt.param_groups:
-            group["lr"] = group["highest"] * rate_factor(step)
-        learnt.step()
+        take_step(learnt, found["total"], rate_factor(step))
         row = {part: found[part].item() for part in PARTS}
         row |= {"positions": len(of_student["labels"]), "gate": int(info["info/gate"].sum())}
         curve.append(row | {"lead": lead})
@@ -225,7 +240,7 @@ def run(folder, command):
     world.write_texts(texts, folder / "texts.jsonl")
     batches = [
         [texts[i] for i in numbers]
-        for numbers in world.step_batches(EXAMPLES, STEPS, BATCH, SEED, WINDOW)
+        for numbers in world.step_batches([EXAMPLES], STEPS, BATCH, SEED, WINDOW)
     ]
     curves = {}
     for dtype in (torch.float32, torch.float64):
@@ -234,7 +249,7 @@ def run(folder, command):
         print(f"{name}: {STEPS} steps")
     for hidden_type in CACHES:
         cache = extract(command, folder, hidden_type)
-        assert world.cached_texts(cache) == texts, f"{cache} holds other texts, or in another order"
+        assert world.cached_texts(cache) == [texts], f"{cache} holds other texts, or in another order"
         curves[f"cache {hidden_type}"] = offline(command, folder, cache)
         print(f"cache {hidden_type}: {STEPS} steps")
     return curves

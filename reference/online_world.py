@@ -46,14 +46,16 @@ def write_texts(texts, path):
             file.write(json.dumps({"prompt": prompt, "response": response, "split": "train"}) + "\n")
 
 
-def layout(tokenizer, prompt, response):
+def layout(
+    tokenizer, prompt, response, template=ALPACA, longest=MAX_LENGTH, longest_prompt=MAX_PROMPT_LENGTH
+):
     """(ids [T] int64, the first supervised position), as METHOD.md says."""
 
     def ids(text):
         return tokenizer(text, add_special_tokens=False).input_ids
 
-    start = ids(ALPACA.format(prompt=prompt))[:MAX_PROMPT_LENGTH]
-    whole = (start + ids(response) + [tokenizer.eos_token_id])[:MAX_LENGTH]
+    start = ids(template.format(prompt=prompt))[:longest_prompt]
+    whole = (start + ids(response) + [tokenizer.eos_token_id])[:longest]
     return torch.tensor(whole), len(start) - 1
 
 
@@ -140,13 +142,20 @@ def make_projectors(path, seed):
 # Batches ---------------------------------------------------------------------------------------
 
 
-def cached_texts(cache):
-    """[(prompt, response)] of a cache of one shard, in its order."""
-    with h5py.File(cache / "shards/00000.h5") as shard:
-        offsets = shard["text/offsets"][:].astype(int).reshape(-1)
-        text = shard["text/bytes"][:].tobytes()
-    pieces = [text[a:b].decode() for a, b in zip(offsets, offsets[1:])]
-    return list(zip(pieces[0::3], pieces[2::3]))
+def cached_texts(cache, split="train"):
+    """[(prompt, response)] of a split for each shard of a cache, in its order."""
+    shards = []
+    for path in sorted((cache / "shards").glob("*.h5")):
+        with h5py.File(path) as shard:
+            header = shard.attrs["retort"]
+            names = json.loads(header if isinstance(header, str) else header.decode())["splits"]
+            offsets = shard["text/offsets"][:].astype(int).reshape(-1)
+            text = shard["text/bytes"][:].tobytes()
+            wanted = [names[int(number)] == split for number in shard["split"][:]]
+        pieces = [text[a:b].decode() for a, b in zip(offsets, offsets[1:])]
+        pairs = zip(pieces[0::3], pieces[2::3], strict=True)
+        shards.append([pair for pair, is_wanted in zip(pairs, wanted, strict=True) if is_wanted])
+    return shards
 
 
 class OrderGenerator:
@@ -170,22 +179,32 @@ class OrderGenerator:
             values[i], values[j] = values[j], values[i]
 
 
-def epoch_order(count, seed, epoch, window, block=32):
-    """Numbers of the examples of one shard: blocks shuffled, then each window example by example."""
-    blocks = [list(range(i, min(i + block, count))) for i in range(0, count, block)]
-    OrderGenerator(seed, epoch, -2).shuffle(blocks)
-    order = sum(blocks, [])
-    windows = [order[i : i + window] for i in range(0, count, window)]
+def epoch_order(sizes, seed, epoch, window, block=32, in_use=16):
+    """Numbers of the examples of shards of so many, counted through: shards shuffled, then the blocks of
+    `in_use` of them, then each window example by example."""
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    shards = [i for i, size in enumerate(sizes) if size]
+    OrderGenerator(seed, epoch, -1).shuffle(shards)
+    order = []
+    for group, first in enumerate(range(0, len(shards), in_use)):
+        blocks = [
+            list(range(starts[shard] + i, starts[shard] + min(i + block, sizes[shard])))
+            for shard in shards[first : first + in_use]
+            for i in range(0, sizes[shard], block)
+        ]
+        OrderGenerator(seed, epoch, -2 - group).shuffle(blocks)
+        order += sum(blocks, [])
+    windows = [order[i : i + window] for i in range(0, len(order), window)]
     for index, part in enumerate(windows):
         OrderGenerator(seed, epoch, index).shuffle(part)
     return sum(windows, [])
 
 
-def step_batches(count, steps, size, seed, window):
-    """The numbers of the examples of each step, epoch after epoch."""
+def step_batches(sizes, steps, size, seed, window):
+    """The numbers of the examples of each step, epoch after epoch; an epoch's last one may be smaller."""
     batches, epoch = [], 0
     while len(batches) < steps:
-        order = epoch_order(count, seed, epoch, window)
-        batches += [order[i : i + size] for i in range(0, count, size)]
+        order = epoch_order(sizes, seed, epoch, window)
+        batches += [order[i : i + size] for i in range(0, len(order), size)]
         epoch += 1
     return batches[:steps]

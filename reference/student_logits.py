@@ -1,11 +1,15 @@
 """Holds the logits of models that retort wrote, or reads, against those of transformers.
 
-    python reference/student_logits.py PATH... [--retort .build/release/retort]
+    python reference/student_logits.py PATH... [--retort .build/release/retort] [--config DIR]
 
 PATH is a Hugging Face directory (`student/` of `retort distill`, or what `retort model new`, `prune`
 or `merge` made) or a GGUF file. Both sides run the same random token ids in f32, each list by itself.
 Printed is the largest difference of a logit as a share of the largest logit. Of a GGUF file also what
 the `gguf` package reads: its architecture, and how many tensors there are of each type.
+
+transformers does not look for all that a GGUF file says: not for the positions of gpt2, the head size
+of qwen3, the biases of llama or its rotary scaling. --config DIR gives it the configuration of the
+directory that the GGUF files were written from; the tensors are still theirs.
 
 Exit code 1 when a difference reaches 1e-4 (1e-3 for a GGUF file with F16 tensors), when transformers
 misses a weight or finds one too many, or when either side does not open the model; 0 otherwise.
@@ -22,7 +26,7 @@ import tempfile
 import gguf
 import h5py
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -46,17 +50,22 @@ def describe(path):
     return F16_LIMIT if "F16" in types else LIMIT
 
 
-def load(path):
-    """The model in f32, with every weight from the path."""
+def load(path, config):
+    """The model in f32, with every weight from the path.
+
+    `config`, if there is one, is where a GGUF file's configuration is taken from.
+    """
     place = [path]
     options = {"dtype": torch.float32, "attn_implementation": "eager"}
     if path.suffix == ".gguf":
         place = [path.parent]
         options["gguf_file"] = path.name
+        if config is not None:
+            options["config"] = AutoConfig.from_pretrained(config)
     model, loading = AutoModelForCausalLM.from_pretrained(
         *place, output_loading_info=True, **options
     )
-    # A tied head is not missing; transformers says so itself. Others would be random numbers.
+    # transformers warns and goes on with random numbers. It does not count a tied head as missing.
     wrong = {kind: sorted(keys) for kind, keys in loading.items() if keys}
     if wrong:
         raise Fault(f"transformers did not load all weights: {wrong}")
@@ -90,12 +99,12 @@ def retort_logits(retort, path, lists):
             return torch.as_tensor(stored["logits"][:])
 
 
-def check(retort, path):
+def check(retort, path, config):
     """Prints one line on the logits of one model."""
     if not path.exists():
         raise Fault("there is no such file or directory")
     limit = describe(path) if path.suffix == ".gguf" else LIMIT
-    model = load(path)
+    model = load(path, config)
     lists = random_lists(model.config)
     found = retort_logits(retort, path, lists)
     wanted = torch.cat([model(torch.tensor(ids)[None]).logits[0] for ids in lists])
@@ -116,6 +125,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", type=pathlib.Path, nargs="+", metavar="PATH")
     parser.add_argument("--retort", type=pathlib.Path, default=ROOT / ".build/release/retort")
+    parser.add_argument("--config", type=pathlib.Path, metavar="DIR")
     args = parser.parse_args()
 
     logging.disable_progress_bar()
@@ -123,7 +133,7 @@ def main():
     for path in args.paths:
         try:
             with torch.inference_mode():
-                check(args.retort.resolve(), path)
+                check(args.retort.resolve(), path, args.config)
         # Whatever a library makes of a file that it cannot read is a finding about that file.
         except Exception as error:
             failed = True

@@ -292,3 +292,24 @@ CK_INLINE uint16_t float_to_half(float f) {
 CK_CLONES void ck_weights_to_f16(const float *restrict values, uint16_t *restrict out, size_t n) {
     for (size_t i = 0; i < n; i++) out[i] = float_to_half(values[i]);
 }
+
+CK_CLONES float ck_largest_magnitude(const float *restrict x, size_t n) {
+    // Bits of magnitudes are ordered as the magnitudes are, infinity and NaN above all.
+    uint32_t largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t bits = bits_of_float(x[i]) & 0x7fffffffu;
+        largest = bits > largest ? bits : largest;
+    }
+    return float_of_bits(largest);
+}
+
+void ck_quantize_q8_0(const float *restrict values, void *restrict blocks, size_t n) {
+    uint8_t *p = blocks;
+    for (size_t b = 0; b < n; b++, p += 34, values += 32) {
+        const float d = ck_largest_magnitude(values, 32) / 127.0f;
+        const float inverse = d == 0.0f ? 0.0f : 1.0f / d;
+        const uint16_t half = float_to_half(d);
+        memcpy(p, &half, 2);
+        for (int i = 0; i < 32; i++) p[2 + i] = (uint8_t)(int8_t)roundf(values[i] * inverse);
+    }
+}

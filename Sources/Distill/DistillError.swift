@@ -57,8 +57,9 @@ public enum DistillError: Error, Equatable, CustomStringConvertible {
                 + "warmup_steps"
         case .noMemory(let needed, let has, let parts):
             "training takes about \(byteWords(needed)) of memory and this machine has "
-                + "\(byteWords(has)) (\(parts)); lower batch_examples or batch_tokens, "
-                + "head_memory_mib or loader_memory_mib, leave out ema, or take a smaller student"
+                + "\(byteWords(has)) (\(parts)); lower pass_tokens, batch_examples or "
+                + "batch_tokens, head_memory_mib or loader_memory_mib, give gradient_checkpointing or lora, leave out ema, or take a "
+                + "smaller student"
         case .noSpace(let path, let needed, let free, let parts):
             "\(path): the run takes \(byteWords(needed)) more of the disk and \(byteWords(free)) "
                 + "are free (\(parts)); lower keep_checkpoints or keep_best, or choose another "

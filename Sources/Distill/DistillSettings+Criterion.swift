@@ -1,15 +1,4 @@
-import Models
-
 extension DistillSettings {
-    /// The student's passes, but for their noise.
-    var pass: TrainingPass {
-        var pass = TrainingPass()
-        pass.dropout = dropout
-        pass.attentionDropout = attentionDropout
-        pass.recomputesBlocks = gradientCheckpointing
-        return pass
-    }
-
     /// What the criterion is told.
     ///
     /// - Throws: `DistillError.badSetting` or `.unknownName`, with the key and the remedy.

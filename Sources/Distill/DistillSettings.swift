@@ -99,7 +99,7 @@ public struct DistillSettings: Codable, Sendable, Equatable {
     public var accumulate = 1
     /// The student runs over whole examples of up to so many tokens at a time, which decides how much memory
     /// their way back takes; a longer example is run by itself.
-    public var passTokens = 2_048
+    public var passTokens = 1_024
     /// Keeps the input of each block alone and runs the block again on the way back: less memory, more time,
     /// the same bits.
     public var gradientCheckpointing = false

@@ -81,8 +81,8 @@ final class Optimizer {
 
     private func apply(scale: Float, factor: Float) {
         applied += 1
-        let correction1 = Float(1 - WeightAverage.power(Double(Self.beta1), applied))
-        let correction2 = Float(1 - WeightAverage.power(Double(Self.beta2), applied))
+        let correction1 = Float(1 - Double(Self.beta1).raised(to: applied))
+        let correction2 = Float(1 - Double(Self.beta2).raised(to: applied))
         for slot in slots {
             guard let gradient = slot.parameter.gradient else { continue }
             let value = slot.parameter.value

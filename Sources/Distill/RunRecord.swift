@@ -71,7 +71,7 @@ struct RunRecord: Codable, Equatable {
             processors: process.activeProcessorCount,
             threads: Threads.count,
             ranks: ranks,
-            memoryMiB: MachineFigures.memory >> 20,
+            memoryMiB: MachineMemory.all >> 20,
             compute: compute.available.rawValue
         )
     }

@@ -8,8 +8,7 @@ protocol StepLine: Codable {
 
 /// Lines of JSON, such as `metrics.jsonl`, appended; after a resume the file holds each step once.
 final class StepLog<Line: StepLine> {
-    private let path: String
-    private let descriptor: Int32
+    private let file: AppendedFile
     private let encoder = JSONEncoder()
     /// The newest.
     private(set) var last: Line?
@@ -29,21 +28,14 @@ final class StepLog<Line: StepLine> {
             kept += line + [UInt8(ascii: "\n")]
             last = found
         }
-        try RunFiles.write(kept, to: url)
-        path = url.path
-        descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
-        guard descriptor >= 0 else { throw RunFiles.unwritable(path, errno) }
+        file = try AppendedFile(url, keeping: kept)
     }
 
     /// A line cut short by a full disk is dropped when the log is opened again.
     ///
     /// - Throws: `DistillError.file`.
     func append(_ value: Line) throws {
-        let line = try encoder.encode(value) + Data("\n".utf8)
-        try RunFiles.append(line, to: descriptor, path: path)
+        try file.append(try encoder.encode(value) + Data("\n".utf8))
         last = value
     }
-
-    // Also runs when the file could not be opened: every stored property is set by then.
-    deinit { if descriptor >= 0 { close(descriptor) } }
 }

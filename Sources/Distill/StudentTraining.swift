@@ -64,12 +64,12 @@ final class StudentTraining {
                 texts: texts
             )
         )
-        model.prepareTraining(settings.compute)
         optimizer = Optimizer(
             student: model.trainedParameters,
             projectors: criterion.projectors.flatMap(\.parameters),
             settings: settings
         )
+        model.prepareTraining(settings.compute)
         models = CriterionModels(
             studentHead: HeadProduct(
                 model.outputHead,
@@ -233,5 +233,16 @@ final class StudentTraining {
         let tape = layers.isEmpty ? nil : Tape(keeping: layers)
         let hidden = model.hiddenStates(batch.sequences, tape: tape)
         return batch.criterionBatch(hidden: hidden, layers: tape?.layerStates ?? [:])
+    }
+}
+
+extension DistillSettings {
+    /// The student's passes, but for their noise.
+    fileprivate var pass: TrainingPass {
+        var pass = TrainingPass()
+        pass.dropout = dropout
+        pass.attentionDropout = attentionDropout
+        pass.recomputesBlocks = gradientCheckpointing
+        return pass
     }
 }

@@ -5,8 +5,7 @@ import Foundation
 /// After a resume the file is written anew without the steps that will be done again, so that each is there
 /// once; a TensorBoard that is running then has to be started again.
 final class TensorBoardLog {
-    private let path: String
-    private let descriptor: Int32
+    private let records: AppendedFile
 
     static let file = "tensorboard/events.out.tfevents.0.retort"
 
@@ -22,19 +21,16 @@ final class TensorBoardLog {
         // The first is the version's; a file that begins otherwise is not ours.
         let old = EventRecord.records(in: (try? Data(contentsOf: url)) ?? Data()).dropFirst()
         let kept = old.filter { $0.step <= step }.map(\.bytes)
-        try RunFiles.write(
-            kept.reduce(into: EventRecord.first(at: now).data) { $0 += $1 },
-            to: url
+        records = try AppendedFile(
+            url,
+            keeping: kept.reduce(into: EventRecord.first(at: now).data) { $0 += $1 }
         )
-        path = url.path
-        descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
-        guard descriptor >= 0 else { throw RunFiles.unwritable(path, errno) }
     }
 
     /// - Throws: `DistillError.file`.
     func append(_ metrics: TrainingMetrics, now: Double = Date().timeIntervalSince1970) throws {
         let record = EventRecord(time: now, step: metrics.step, scalars: Self.scalars(metrics))
-        try RunFiles.append(record.data, to: descriptor, path: path)
+        try records.append(record.data)
     }
 
     /// The figures by name, in the order of their names within each group.
@@ -53,7 +49,4 @@ final class TensorBoardLog {
             + single.compactMap { name, value in value.map { (name, $0) } }
         return all.map { EventRecord.Scalar(tag: $0, value: Float($1)) }
     }
-
-    // Also runs when the file could not be opened: every stored property is set by then.
-    deinit { if descriptor >= 0 { close(descriptor) } }
 }

@@ -20,9 +20,7 @@ extension Trainer {
     /// - Throws: `DistillError.file`.
     func keepIfBest(step: Int, _ heldOut: [String: Double]) throws -> URL? {
         try best.offer(BestStudents.Record(step: step, heldOut: heldOut)) { directory in
-            try writeStudent(to: directory, steps: step, heldOut: heldOut)
-            try writeProjectors(to: directory)
-            try writeAdapter(to: directory)
+            try write(student: directory, beside: directory, steps: step, heldOut: heldOut)
         }
     }
 
@@ -52,9 +50,7 @@ extension Trainer {
             (step, heldOut) = (chosen.record.step, chosen.record.heldOut)
             try copy(chosen.directory, to: student)
         } else {
-            try writeStudent(to: student, steps: step, heldOut: heldOut)
-            try writeProjectors(to: output)
-            try writeAdapter(to: output)
+            try write(student: student, beside: output, steps: step, heldOut: heldOut)
         }
         let done = DoneRecord(
             steps: state.step,
@@ -69,13 +65,25 @@ extension Trainer {
         try RunFiles.write(RunFiles.json(done), to: output.appendingPathComponent("done.json"))
     }
 
-    /// A directory that `retort generate` and transformers load, with its card.
-    private func writeStudent(to directory: URL, steps: Int, heldOut: [String: Double]?) throws {
-        try RunFiles.writing(directory) {
+    /// A directory that `retort generate` and transformers load, with its card; projectors and factors, where
+    /// there are some, are written beside it.
+    private func write(
+        student: URL,
+        beside place: URL,
+        steps: Int,
+        heldOut: [String: Double]?
+    ) throws {
+        let projectors = training.criterion.projectors.flatMap(\.parameters)
+        try RunFiles.writing(student) {
             try training.withAverage {
-                try exportHuggingFace(training.model, to: directory, type: .f32)
+                try exportHuggingFace(training.model, to: student, type: .f32)
+                if !projectors.isEmpty {
+                    let file = TrainingCheckpoint.projectorFile
+                    try TrainingCheckpoint.writeParameters(projectors, to: place, file)
+                }
+                try writeAdapter(to: place)
             }
-            try tokenizer.write(to: directory)
+            try tokenizer.write(to: student)
         }
         let card = ModelCard(
             settings: settings,
@@ -83,22 +91,7 @@ extension Trainer {
             steps: steps,
             heldOut: heldOut
         )
-        try RunFiles.write(
-            Data(card.text.utf8),
-            to: directory.appendingPathComponent("README.md")
-        )
-    }
-
-    private func writeProjectors(to directory: URL) throws {
-        let projectors = training.criterion.projectors.flatMap(\.parameters)
-        guard !projectors.isEmpty else { return }
-        try training.withAverage {
-            try TrainingCheckpoint.writeParameters(
-                projectors,
-                to: directory,
-                TrainingCheckpoint.projectorFile
-            )
-        }
+        try RunFiles.write(Data(card.text.utf8), to: student.appendingPathComponent("README.md"))
     }
 
     /// The files of one of the best students, to where the exported one lies.

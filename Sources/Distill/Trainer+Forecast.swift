@@ -6,16 +6,14 @@ import Tensors
 
 /// What a run will take, told before it starts.
 extension Trainer {
-    /// The forecast for this run; reads the lengths of all examples.
-    ///
-    /// - Throws: `CacheError`.
-    public func forecast() throws -> TrainingForecast {
+    /// The forecast for this run.
+    public func forecast() -> TrainingForecast {
         let sizes = TrainingSizes(
             settings: settings,
             reading: reading,
             model: training.model,
             trained: training.optimizer.slots.reduce(0) { $0 + $1.parameter.value.count },
-            epoch: try stream(settings.split).size(ofEpoch: 0),
+            epoch: epoch,
             steps: totalSteps,
             ranks: (ranks.count, ranks.localCount)
         )
@@ -23,7 +21,7 @@ extension Trainer {
             steps: totalSteps,
             tokens: sizes.tokens,
             memory: sizes.memory,
-            machineMemory: MachineFigures.memory,
+            machineMemory: MachineMemory.all,
             disk: sizes.disk,
             diskInUse: ["checkpoints", "student"].reduce(0) {
                 $0 + MachineFigures.size(of: output.appendingPathComponent($1))
@@ -57,21 +55,6 @@ extension Trainer {
     /// Whether a run's directory has a checkpoint to go on from.
     public static func hasCheckpoint(in output: URL) -> Bool {
         !TrainingCheckpoint.names(in: output.appendingPathComponent(checkpointDirectory)).isEmpty
-    }
-
-    /// Refuses a student that this machine has no memory for, before its moments are made.
-    ///
-    /// - Throws: `DistillError.noMemory`.
-    static func requireMemory(_ sizes: TrainingSizes, machine: Int) throws {
-        try TrainingForecast(
-            steps: sizes.steps,
-            tokens: sizes.tokens,
-            memory: sizes.memory,
-            machineMemory: machine,
-            disk: [],
-            diskInUse: 0,
-            diskFree: nil
-        ).requireMemory()
     }
 
     /// Refuses a file that the cache was not made from.

@@ -20,16 +20,12 @@ extension Trainer {
     /// Where PEFT's users find the factors, beside the student that they are merged into.
     static let adapterDirectory = "adapter"
 
-    /// Writes the factors, where there are some, to `adapter/` of a directory.
+    /// Writes the factors as they are, where there are some, to `adapter/` of a directory.
     func writeAdapter(to place: URL) throws {
         guard let lora = settings.lora, let model = training.model as? TransformerModel else {
             return
         }
         let directory = place.appendingPathComponent(Self.adapterDirectory)
-        try RunFiles.writing(directory) {
-            try training.withAverage {
-                try exportAdapter(model, lora, base: settings.student.from, to: directory)
-            }
-        }
+        try exportAdapter(model, lora, base: settings.student.from, to: directory)
     }
 }

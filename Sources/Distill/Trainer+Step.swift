@@ -47,7 +47,7 @@ extension Trainer {
             shareOfPeak: rate / max(1, PlainProduct.rate(settings.compute.available)),
             seconds: seconds,
             dataSeconds: loaded.timeIntervalSince(start),
-            memoryMiB: Double(MachineFigures.peakResident) / 0x1p20,
+            memoryMiB: Double(MachineMemory.peak) / 0x1p20,
             examples: result.examples,
             cut: result.cut,
             dropped: result.dropped

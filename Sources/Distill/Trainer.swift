@@ -35,6 +35,8 @@ public final class Trainer {
     let operations: TrainingOperations
     /// Those that train the same student, each on its pieces of every step.
     let ranks: any Communicator
+    /// The first, which all others are like.
+    let epoch: CacheStream.EpochSize
     private let pairs: Bool
     /// What decides the numbers of this run, besides the cache.
     let fingerprint: [String: String]
@@ -96,27 +98,25 @@ public final class Trainer {
             maxPromptLength: settings.maxPromptLength
         )
         let examples = try reader.requireExamples(split: settings.split)
-        if settings.batchTokens == nil {
-            totalSteps = try settings.totalSteps(examples: examples)
-        } else {
-            let stream = try Self.stream(settings.split, reader, settings, reading)
-            totalSteps = try settings.totalSteps(batches: stream.batchCount)
-        }
+        // What the cache does not have is told now, not when the output lies there already.
+        let stream = try Self.stream(settings.split, reader, settings, reading)
+        totalSteps =
+            try settings.batchTokens == nil
+            ? settings.totalSteps(examples: examples)
+            : settings.totalSteps(batches: stream.batchCount)
+        epoch = try stream.size(ofEpoch: 0)
         (settings.steps, settings.epochs) = (totalSteps, nil)
         self.settings = settings
         schedule = LearningRateSchedule(settings, totalSteps: totalSteps)
-        try Self.requireMemory(
-            TrainingSizes(
-                settings: settings,
-                reading: reading,
-                model: model,
-                trained: model.trainedParameters.reduce(0) { $0 + $1.value.count },
-                epoch: Self.stream(settings.split, reader, settings, reading).size(ofEpoch: 0),
-                steps: totalSteps,
-                ranks: (ranks.count, ranks.localCount)
-            ),
-            machine: memory ?? MachineFigures.memory
-        )
+        try TrainingSizes(
+            settings: settings,
+            reading: reading,
+            model: model,
+            trained: model.trainedParameters.reduce(0) { $0 + $1.value.count },
+            epoch: epoch,
+            steps: totalSteps,
+            ranks: (ranks.count, ranks.localCount)
+        ).requireMemory(memory ?? MachineMemory.all)
         training = try StudentTraining(
             model: model,
             teacher: try CachedTeacher(
@@ -139,8 +139,6 @@ public final class Trainer {
         )
         operations = TrainingOperations(model, teacher: training.models.teacherHead)
         fingerprint = try settings.fingerprint(of: model, tokenizer: tokenizer)
-        // What the cache does not have is told now, not when the output lies there already.
-        _ = try stream(settings.split)
         try requireEvaluation()
     }
 

@@ -31,13 +31,6 @@ public struct TrainingForecast: Sendable, Equatable {
     /// Bytes of all parts.
     public static func sum(_ parts: [Part]) -> Int { parts.reduce(0) { $0 + $1.bytes } }
 
-    /// - Throws: `DistillError.noMemory`.
-    func requireMemory() throws {
-        let needed = Self.sum(memory)
-        guard needed > machineMemory else { return }
-        throw DistillError.noMemory(needed: needed, has: machineMemory, parts: Self.words(memory))
-    }
-
     /// - Parameter path: The run's directory.
     /// - Throws: `DistillError.noSpace`.
     func requireDisk(_ path: String) throws {
@@ -142,6 +135,20 @@ struct TrainingSizes {
         return parts.map {
             .init(name: "\(ranks.local) x \($0.name)", bytes: ranks.local * $0.bytes)
         }
+    }
+
+    /// Refuses a student that the machine has no memory for, before its moments are made.
+    ///
+    /// - Throws: `DistillError.noMemory`.
+    func requireMemory(_ machine: Int) throws {
+        let parts = memory
+        let needed = TrainingForecast.sum(parts)
+        guard needed > machine else { return }
+        throw DistillError.noMemory(
+            needed: needed,
+            has: machine,
+            parts: TrainingForecast.words(parts)
+        )
     }
 
     /// What is on the disk at the same time at most: a checkpoint or a best student more than are kept,

@@ -27,7 +27,7 @@ final class WeightAverage {
     ///
     /// - Parameter step: Steps applied so far, this one among them, from 1.
     func update(step: Int) {
-        let rate = Float((1 - decay) / max(1 - decay, 1 - Self.power(decay, step)))
+        let rate = Float((1 - decay) / max(1 - decay, 1 - decay.raised(to: step)))
         for entry in entries {
             nonisolated(unsafe) let (average, value) = (
                 entry.average.base, entry.parameter.value.base
@@ -48,16 +48,5 @@ final class WeightAverage {
                 for i in range { (average[i], value[i]) = (value[i], average[i]) }
             }
         }
-    }
-
-    /// By multiplications alone, the same on every machine.
-    static func power(_ base: Double, _ exponent: Int) -> Double {
-        var (result, factor, rest) = (1.0, base, exponent)
-        while rest > 0 {
-            if rest & 1 == 1 { result *= factor }
-            factor *= factor
-            rest >>= 1
-        }
-        return result
     }
 }

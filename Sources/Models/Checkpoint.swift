@@ -76,6 +76,29 @@ public final class Checkpoint: ParameterSource, Sendable {
     /// Loads the whole model; every tensor of the file must have a place in it.
     public func model() throws -> TransformerModel {
         let model = try TransformerModel(architecture, from: self)
+        try refuseExtraTensors()
+        return model
+    }
+
+    /// Every weight of the model by name and shape, none of them read yet; every tensor of the file must
+    /// have a place among them.
+    ///
+    /// - Throws: `ModelError`: `missing`, `mismatch`.
+    public func streamedWeights() throws -> [StreamedWeight] {
+        let outline = try ModelOutline(architecture) { [self] name, shape in
+            let place = try located(name, shape)
+            if place.source === weights { used.withLock { _ = $0.insert(place.name) } }
+        }
+        try refuseExtraTensors()
+        return outline.weights.map { name, shape in
+            StreamedWeight(name: name, shape: shape) { [self] rows, target in
+                try parameterRows(name, shape, rows: rows, into: target)
+            }
+        }
+    }
+
+    /// - Throws: `ModelError` naming tensors that nothing has asked for.
+    private func refuseExtraTensors() throws {
         let used = used.withLock { $0 }
         let extra = weights.tensorNames.filter { name in
             !used.contains(name) && !architecture.ignores(name)
@@ -93,7 +116,6 @@ public final class Checkpoint: ParameterSource, Sendable {
                 remedy: "Check model_type in config.json"
             )
         }
-        return model
     }
 
     /// See `ParameterSource`; `initial` is not used.

@@ -19,8 +19,8 @@ public protocol LanguageModel: AnyObject {
     /// All weights as they are with their factors added.
     var mergedParameters: [Parameter] { get }
 
-    /// Makes the weights ready for training, whose products are computed in that precision; to be called
-    /// before the first pass with a tape.
+    /// Makes the weights ready for training, whose products are computed in that precision; to be called once
+    /// what is trained has its gradients, before the first pass with a tape.
     func prepareTraining(_ compute: ComputeType)
     /// Takes note of changed weights, as after an optimiser step.
     func weightsChanged()

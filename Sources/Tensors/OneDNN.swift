@@ -162,7 +162,19 @@ final class OneDNN: @unchecked Sendable {
     /// Numbers in a layout that the library chose.
     struct Packed {
         fileprivate let layout: dnnl_memory_desc_t
-        let numbers: Matrix
+        var numbers: Matrix
+
+        fileprivate init(layout: dnnl_memory_desc_t) {
+            self.layout = layout
+            numbers = Matrix(uninitialized: 0, 0)
+            makeRoom()
+        }
+
+        /// New memory for the numbers.
+        mutating func makeRoom() {
+            var layout = layout
+            numbers = Matrix(uninitialized: 1, (dnnl_memory_desc_get_size(&layout) + 3) / 4)
+        }
     }
 
     /// Packs the weights of a product in bfloat16.
@@ -177,10 +189,7 @@ final class OneDNN: @unchecked Sendable {
         let shape = Shape(m: rows, n: n, k: k, type: .bf16, targetStride: n)
         return withRunner { runner in
             guard let product = product(shape) else { return nil }
-            var layout = product.matmul.weights
-            let size = dnnl_memory_desc_get_size(&layout)
-            let numbers = Matrix(uninitialized: 1, (size + 3) / 4)
-            let packed = Packed(layout: layout, numbers: numbers)
+            let packed = Packed(layout: product.matmul.weights)
             return pack(weight, transposed: transposed, into: packed, runner) ? packed : nil
         }
     }

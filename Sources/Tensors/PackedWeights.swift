@@ -22,7 +22,7 @@ public final class PackedWeights: @unchecked Sendable {
     public let outputs: Int, inputs: Int
     private let plain: Matrix?
     private let transposed: Bool
-    private let packed: OneDNN.Packed?
+    private var packed: OneDNN.Packed?
     private var products: [Key: OneDNN.Product] = [:]
 
     /// What a product is kept for.
@@ -53,9 +53,14 @@ public final class PackedWeights: @unchecked Sendable {
     /// Whether the numbers are bfloat16, apart from the weight's own.
     var isRounded: Bool { packed != nil }
 
+    /// Gives the packed numbers' memory back until the next `repack`.
+    func release() { packed?.numbers = Matrix(uninitialized: 0, 0) }
+
     /// Packs changed numbers of the weight where the old ones were.
     func repack(_ weight: Matrix) {
-        guard let library = OneDNN.shared, let packed else { return }
+        guard let library = OneDNN.shared, packed != nil else { return }
+        if packed?.numbers.count == 0 { packed?.makeRoom() }
+        guard let packed else { return }
         precondition(
             weight.isContiguous && weight.rows == (transposed ? outputs : inputs)
                 && weight.columns == (transposed ? inputs : outputs),

@@ -29,14 +29,14 @@ public struct ProductRows {
     var columns: Int { plain?.columns ?? rounded?.columns ?? 0 }
 }
 
-/// A weight in the three products of training: x W^T, the gradient by x, and its own. Of a weight [in, out]
-/// the first is x W, and so on.
+/// A weight in the three products of training: x W^T, the gradient by x, and its own.
 ///
+/// Of a weight [in, out] the first is x W, and so on.
 /// - float32: products with W as it lies, row by row or column by column, by oneDNN's GEMM or its blocked
 ///   kernels, which are faster than OpenBLAS; by OpenBLAS where they are missing or a matrix has gaps
 ///   between its rows. The gradient of W by OpenBLAS.
-/// - bfloat16: all three by oneDNN with float32 sums. W is packed once for each direction, when first
-///   needed; the gradient by the product is rounded once for both of its uses.
+/// - bfloat16: all three by oneDNN with float32 sums. W is packed for each direction, once or for each
+///   product; the gradient by the product is rounded once for both of its uses.
 ///
 /// Every number of rows is one product, without padding.
 public final class WeightProducts {
@@ -54,6 +54,7 @@ public final class WeightProducts {
     public let layout: Layout
     /// The precision of the products.
     public let compute: ComputeType
+    private let keepsPacked: Bool
     private var forward: PackedWeights?
     private var backward: PackedWeights?
     /// The weight has changed since it was packed.
@@ -61,9 +62,19 @@ public final class WeightProducts {
 
     /// Packs nothing yet.
     ///
-    /// - Parameter compute: bf16 falls back to f32 where the processor has no such instructions, and
-    ///   for a weight with gaps between its rows.
-    public init(_ weight: Matrix, layout: Layout = .outputsFirst, compute: ComputeType) {
+    /// - Parameters:
+    ///   - compute: bf16 falls back to f32 where the processor has no such instructions, and for a weight
+    ///     with gaps between its rows.
+    ///   - keepsPacked: Whether packed copies stay until the numbers change. Where they change at every
+    ///     step anyway, and a product has a thousand rows, packing for each takes a few hundredths of its
+    ///     time and saves as much memory as the weight itself takes.
+    public init(
+        _ weight: Matrix,
+        layout: Layout = .outputsFirst,
+        compute: ComputeType,
+        keepsPacked: Bool = true
+    ) {
+        self.keepsPacked = keepsPacked
         self.weight = weight
         self.layout = layout
         let isBF16 = compute.available == .bf16 && weight.isContiguous && weight.count > 0
@@ -155,6 +166,7 @@ public final class WeightProducts {
             let target = out.isContiguous ? out : Matrix(uninitialized: out.rows, out.columns)
             if !out.isContiguous && accumulate { target.assign(out) }
             packed.multiplyWhole(rounded, into: target, accumulate: accumulate)
+            if !keepsPacked { packed.release() }
             if !out.isContiguous { out.assign(target) }
             return
         }
@@ -182,7 +194,7 @@ public final class WeightProducts {
         let weights: PackedWeights
         if let known {
             weights = known
-            if isStale { weights.repack(weight) }
+            if isStale || !keepsPacked { weights.repack(weight) }
         } else {
             weights = PackedWeights(weight, transposed: transposed, compute: .bf16)
             precondition(weights.isRounded, "oneDNN failed to pack a weight")

@@ -9,12 +9,8 @@ struct Pipeline {
     /// How the student's starting point is made.
     enum Student: Equatable {
         case new(StudentSettings.New)
-        case prune([Int])
+        case prune(StudentSettings.Prune)
         case directory(String)
-    }
-
-    private struct PruneSettings: Codable {
-        var layers: [Int]
     }
 
     static let keys = [
@@ -126,20 +122,30 @@ struct Pipeline {
         }
         switch kind {
         case "new":
-            try StudentSettings.New.refuseArchitecture(in: inner)
             var settings = try inner.defaulting("template", to: template).decode(
                 StudentSettings.New.self,
                 keys: StudentSettings.New.CodingKeys.allCases.map(\.rawValue),
                 section: "student.new"
             )
+            if let given = inner["vocabulary"], settings.tokenizer != nil {
+                throw ConfigurationError(
+                    place: given.place,
+                    message: "\"student.new.vocabulary\" beside a tokenizer that is there",
+                    remedy: "leave out vocabulary, or tokenizer to train one"
+                )
+            }
             if let seed, inner["seed"] == nil { settings.seed = seed }
             try settings.validate()
             return .new(settings)
         case "prune":
-            return .prune(
-                try inner.decode(PruneSettings.self, keys: ["layers"], section: "student.prune")
-                    .layers
+            // Width is measured on what the cache holds, unless another sample is named.
+            let settings = try inner.decode(
+                StudentSettings.Prune.self,
+                keys: StudentSettings.Prune.CodingKeys.allCases.map(\.rawValue),
+                section: "student.prune"
             )
+            try settings.validate()
+            return .prune(settings)
         case "from":
             if case .scalar(let path, _, _) = inner { return .directory(path) }
             throw ConfigurationError(

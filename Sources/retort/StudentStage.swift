@@ -1,14 +1,19 @@
 import Cache
 import Extract
 import Foundation
+import Tokenizers
 
 /// Makes a pipeline's student once, and remembers how: a student made otherwise is not taken for it.
 enum StudentStage {
     /// What a student's directory says of its making, in `student.json`.
     private struct Recipe: Codable, Equatable {
         var new: StudentSettings.New?
+        /// Of a student of which only layers were chosen, by number.
         var pruneLayers: [Int]?
-        /// The checksum of the cache whose texts trained the tokenizer, or of the teacher's weights.
+        /// Of any other.
+        var prune: StudentSettings.Prune?
+        /// The checksum of the cache whose texts trained the tokenizer, the fingerprint of one that was
+        /// there, or the checksum of the teacher's weights.
         var source: String
     }
 
@@ -46,8 +51,9 @@ enum StudentStage {
         switch pipeline.student {
         case .new(let shape):
             try StudentMaker.new(texts: pipeline.extract.output, output: partial, shape: shape)
-        case .prune(let layers):
-            try StudentMaker.prune(pipeline.extract.teacher, layers: layers, output: partial)
+        case .prune(var settings):
+            if settings.cutsWidth { settings.sample = settings.sample ?? pipeline.extract.output }
+            try StudentMaker.prune(pipeline.extract.teacher, settings, output: partial)
         case .directory: break
         }
         try Data(jsonText(wanted).utf8).write(
@@ -61,11 +67,19 @@ enum StudentStage {
         let reader = try CacheReader(directory: URL(fileURLWithPath: pipeline.extract.output))
         switch pipeline.student {
         case .new(let shape):
-            return Recipe(new: shape, source: reader.contentSHA256)
-        case .prune(let layers):
+            let tokenizer = try shape.tokenizer.map {
+                try Tokenizer(contentsOf: URL(fileURLWithPath: $0))
+            }
+            return Recipe(new: shape, source: tokenizer?.fingerprint ?? reader.contentSHA256)
+        case .prune(let settings):
+            let teacher = reader.manifest.description.teacher.weightsSHA256
+            if let layers = settings.layerNumbers, !settings.cutsWidth {
+                return Recipe(pruneLayers: layers, source: teacher)
+            }
+            let measured = settings.cutsWidth && settings.sample == nil
             return Recipe(
-                pruneLayers: layers,
-                source: reader.manifest.description.teacher.weightsSHA256
+                prune: settings,
+                source: measured ? teacher + " " + reader.contentSHA256 : teacher
             )
         case .directory(let path):
             return Recipe(source: path)

@@ -15,7 +15,7 @@ struct ForecastTests {
         var run = world.settings("run")
         run.ema = 0.9
         let trainer = try world.trainer(run)
-        let forecast = try trainer.forecast()
+        let forecast = trainer.forecast()
         let trained = trainer.training.optimizer.slots.reduce(0) { $0 + $1.parameter.value.count }
         let size = try trainer.stream("train").size(ofEpoch: 0)
         var (longest, tokens, batches) = (0, 0, 0)

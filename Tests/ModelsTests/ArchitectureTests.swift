@@ -157,9 +157,9 @@ struct ArchitectureTests {
     @Test("a pruned model keeps each layer's kind of attention")
     func pruning() throws {
         let checkpoint = try Checkpoint(ParityFixture("gemma3").directory)
-        let model = try TransformerModel.pruned(checkpoint, layers: [0, 1])
+        let model = try TransformerModel.pruned(checkpoint, to: ModelCut(layers: [0, 1]))
         #expect(model.configuration.layerKinds == [.sliding, .full])
-        let other = try TransformerModel.pruned(checkpoint, layers: [1])
+        let other = try TransformerModel.pruned(checkpoint, to: ModelCut(layers: [1]))
         #expect((0..<1).map { other.configuration.window(ofLayer: $0) } == [nil])
         #expect(other.parameters.contains { $0.name == "model.layers.0.self_attn.q_norm.weight" })
     }

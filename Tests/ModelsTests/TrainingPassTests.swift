@@ -95,7 +95,10 @@ struct TrainingPassTests {
         for (key, gradient) in plain { #expect(again[key]?.values == gradient.values, "\(key)") }
     }
 
-    @Test("gradients under dropout equal central differences", arguments: ["gpt2", "llama", "gemma2"])
+    @Test(
+        "gradients under dropout equal central differences",
+        arguments: ["gpt2", "llama", "gemma2"]
+    )
     func dropout(name: String) throws {
         var pass = TrainingPass()
         (pass.dropout, pass.attentionDropout, pass.noise) = (0.3, 0.2, 11)
@@ -164,7 +167,10 @@ struct TrainingPassTests {
         world.checkDifferences(pass, sourceLocation: #_sourceLocation)
     }
 
-    @Test("factors start without effect, and merged they have theirs", arguments: ["gpt2", "qwen3"])
+    @Test(
+        "factors start without effect, and merged they have theirs",
+        arguments: ["gpt2", "qwen3"]
+    )
     func merged(name: String) throws {
         var options = LoraOptions()
         options.targets = [LoraOptions.allLinear]

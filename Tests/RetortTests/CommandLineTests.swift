@@ -11,7 +11,8 @@ struct CommandLineTests {
                 ["extract"], ["distill"], ["eval"], ["generate"], ["run"], ["cache", "inspect"],
                 ["cache", "verify"], ["cache", "export"], ["cache", "diff"], ["cache", "card"],
                 ["model", "info"], ["model", "new"], ["model", "prune"],
-                ["model", "logits"], ["tokenize"],
+                ["model", "resize"], ["model", "merge"], ["model", "export"], ["model", "logits"],
+                ["tokenize"],
             ] {
                 let result = try RetortProcess.run(command + ["--help"], in: folder)
                 #expect(

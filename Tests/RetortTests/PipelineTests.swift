@@ -101,6 +101,23 @@ struct PipelineTests {
         }
     }
 
+    @Test("every pipeline that ships says what it would do, without teacher and cache")
+    func shippedFiles() throws {
+        let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .appendingPathComponent("../../pipelines").standardizedFileURL
+        let files = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter {
+            $0.hasSuffix(".yaml") && !$0.hasSuffix("-k8s.yaml")
+        }
+        #expect(files.count > 2)
+        try withFolder { elsewhere in
+            for file in files {
+                let path = folder.appendingPathComponent(file).path
+                let plan = try RetortProcess.run(["run", path, "--dry-run"], in: elsewhere)
+                #expect(plan.code == 0, "\(file): \(plan.errors)")
+            }
+        }
+    }
+
     private func losses(_ metrics: Data) throws -> [[String: Double]] {
         try metrics.split(separator: 0x0A).map { line in
             let object = try JSONSerialization.jsonObject(with: Data(line)) as? [String: Any]
@@ -157,13 +174,14 @@ struct PipelineTests {
         try withFolder { folder in
             try writePipeline(
                 in: folder,
-                student: "{prune: {layers: [0, 2]}}",
+                student: "{prune: {layers: [1-2], intermediate_size: 32}}",
                 runs: "{dskd: {criterion: dskd}}"
             )
             let result = try RetortProcess.run(run, in: folder)
             #expect(result.code == 0, "\(result.errors)")
             let model = try Checkpoint(folder.appendingPathComponent("run/dskd/student")).model()
             #expect(model.configuration.layerCount == 2)
+            #expect(model.configuration.intermediateSize == 32)
             let data = try Data(contentsOf: folder.appendingPathComponent("run/eval.json"))
             let text = String(decoding: data, as: UTF8.self)
             #expect(text.contains("\"kl\""), "one vocabulary has a KL over all of it")
@@ -247,7 +265,9 @@ struct PipelineTests {
                 return result.code
             }
             #expect(try code("student.new.layers=1", "made with other settings") == 73)
-            #expect(try code("student.new.architecture=qwen3", "from sizes is a GPT-2") == 64)
+            #expect(try code("student.new.architecture=qwen3", "made with other settings") == 73)
+            #expect(try code("student.new.architecture=bert", "is not made from sizes") == 64)
+            #expect(try code("student.new.tokenizer=teacher", "leave out vocabulary") == 64)
             #expect(try code("extract.top_k=4", "topK: 4 here, 5 there") == 65)
             #expect(try code("distill.steps=3", "steps: 3 here, 2 there") == 73)
             #expect(try code("eval.split=dev", "no split \"dev\"") == 64)

@@ -3,47 +3,11 @@ import Testing
 
 @testable import Tokenizers
 
-/// A small SentencePiece-like vocabulary with expected ids, made by reference/ggml_goldens.py.
-private struct Golden: Decodable {
-    struct Kind: Decodable {
-        let architecture: String
-        let tokens: [String]
-        let types: [Int32]
-        let scores: [Float]
-        let merges: [[String]]
-        let ids: [[UInt32]]
-        let decoded: [String]
-    }
-    let strings: [String]
-    let kinds: [Kind]
-
-    static func read() throws -> Golden {
-        try JSONDecoder().decode(Golden.self, from: Data(contentsOf: Fixtures.url("ggml.json")))
-    }
-}
-
-extension GGMLVocabulary {
-    fileprivate init(_ kind: Golden.Kind) {
-        self.init(
-            model: "llama",
-            pre: "default",
-            tokens: kind.tokens,
-            tokenTypes: kind.types,
-            merges: [],
-            bos: 1,
-            eos: 2,
-            unknown: 0
-        )
-        architecture = kind.architecture
-        scores = kind.scores
-    }
-}
-
 @Suite("GGUF vocabularies")
 struct GGMLTests {
     @Test("merges derived from scores are in the order of transformers' converter")
     func merges() throws {
-        for kind in try Golden.read().kinds {
+        for kind in try GGMLGolden.read().kinds {
             let pieces = kind.tokens.enumerated().map { (piece: $0.element, id: $0.offset) }
             let isGemma = kind.architecture == "gemma3"
             // The spaces of Gemma's files are marks in its merges.
@@ -60,7 +24,7 @@ struct GGMLTests {
 
     @Test("the llama kind gives the reference's ids and texts")
     func sentencePiece() throws {
-        let golden = try Golden.read()
+        let golden = try GGMLGolden.read()
         for kind in golden.kinds {
             let tokenizer = try Tokenizer(ggml: GGMLVocabulary(kind))
             for (index, text) in golden.strings.enumerated() {

@@ -32,6 +32,11 @@ void ck_dequantize_iq4_xs(const void *blocks, float *out, size_t n);
 
 /// Float to half precision, rounded to nearest even; NaN stays NaN.
 void ck_weights_to_f16(const float *values, uint16_t *out, size_t n);
+/// Float to n blocks of Q8_0 (34 bytes each): d = max|x| / 127 as half, quotients of the unrounded d to
+/// nearest, halves away from 0. `values` (32 n) must be finite.
+void ck_quantize_q8_0(const float *values, void *blocks, size_t n);
+/// max|x| of x (n); not finite when one of them is not.
+float ck_largest_magnitude(const float *x, size_t n);
 
 #ifdef __cplusplus
 }

@@ -108,6 +108,10 @@ public protocol TransformerBlock: AnyObject {
     func forward(_ x: Matrix, _ context: BlockContext)
     /// x holds the gradient of the output on entry, that of the input on return.
     func backward(_ x: Matrix, _ context: BlockContext)
+    /// What attention and the feed-forward layer got in the pass that the context's tape is of, (T, d) each.
+    func layerInputs(_ context: BlockContext) -> [Matrix]
+    /// What went into the last map of the feed-forward layer in that pass, (T, intermediateSize).
+    func activated(_ context: BlockContext) -> Matrix
 }
 
 extension TransformerBlock {

@@ -41,3 +41,38 @@ extension ModelConfiguration {
         return configuration
     }
 }
+
+extension ModelConfiguration {
+    /// How many weights a new model of these sizes has: GPT-2 or one of `newFamilies`.
+    ///
+    /// Counted from the sizes alone, before memory is taken; `Int.max` when there are more than that.
+    public var newParameterCount: Int {
+        var (sum, overflowed) = (0, false)
+        func add(_ factors: Int...) {
+            var product = 1
+            for factor in factors {
+                let (next, overflow) = product.multipliedReportingOverflow(by: factor)
+                overflowed = overflowed || overflow
+                product = next
+            }
+            let (next, overflow) = sum.addingReportingOverflow(product)
+            overflowed = overflowed || overflow
+            sum = next
+        }
+        let isGPT2 = modelType == "gpt2"
+        let (d, inner) = (hiddenSize, intermediateSize)
+        let (wide, narrow) = (headCount * headSize, keyValueHeadCount * headSize)
+        add(tiesEmbeddings ? 1 : 2, vocabularySize, d)
+        // The final norm, and two in each layer; LayerNorm has a bias.
+        add(2 * layerCount + 1, d, isGPT2 ? 2 : 1)
+        add(layerCount, 2, d, wide + narrow)
+        add(layerCount, isGPT2 ? 2 : 3, d, inner)
+        if isGPT2 {
+            add(maxPositions, d)
+            add(layerCount, 5 * d + inner)
+        }
+        if modelType == "qwen2" { add(layerCount, wide + 2 * narrow) }
+        if modelType == "qwen3" { add(layerCount, 2, headSize) }
+        return overflowed ? .max : sum
+    }
+}

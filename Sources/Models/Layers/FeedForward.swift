@@ -32,7 +32,6 @@ final class FeedForward: BlockLayer {
 
     var parameters: [Parameter] { linears.flatMap(\.parameters) }
 
-
     func forward(_ x: Matrix, into target: Matrix, accumulate: Bool, _ context: BlockContext) {
         let activated: Matrix
         // Without a tape the result takes the place of its input, where that lies end to end.
@@ -68,8 +67,10 @@ final class FeedForward: BlockLayer {
         }
     }
 
-    /// What goes into the last map, computed again: that costs less than the memory to keep it.
-    private func activated(_ up: Matrix, _ context: BlockContext) -> Matrix {
+    /// What went into the last map in the pass that the context's tape is of, computed again: that costs less
+    /// than the memory to keep it.
+    func activated(_ context: BlockContext) -> Matrix {
+        let up = context.kept("feedForward.up")
         let activated = Matrix(uninitialized: up.rows, up.columns)
         switch expansion {
         case .plain: activation.apply(up, into: activated)
@@ -97,7 +98,7 @@ final class FeedForward: BlockLayer {
         down.backward(
             gradient,
             consumes: false,
-            input: LinearInput(activated(up, context), for: down, noise: context.noise),
+            input: LinearInput(activated(context), for: down, noise: context.noise),
             into: dActivated
         )
         switch expansion {

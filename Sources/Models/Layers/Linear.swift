@@ -55,10 +55,15 @@ public final class Linear {
             : PackedWeights(weight.value, transposed: layout == .outputsFirst, compute: compute)
     }
 
-    /// Makes the weight ready for training.
+    /// Makes the weight ready for training, once it has its gradient if it is trained.
     func prepareTraining(_ compute: ComputeType) {
         packed = nil
-        products = WeightProducts(weight.value, layout: layout, compute: compute)
+        products = WeightProducts(
+            weight.value,
+            layout: layout,
+            compute: compute,
+            keepsPacked: weight.gradient == nil
+        )
         lora?.prepareTraining(compute)
     }
 

@@ -42,7 +42,11 @@ final class LoraFactors {
     func add(_ x: Matrix, _ rows: ProductRows, noise: UInt64?, to out: Matrix) {
         guard let products else { preconditionFailure("factors not prepared for training") }
         let inner = inner(dropped(x, rows, noise) ?? rows, products.a)
-        products.b.multiply(ProductRows(inner, compute: products.b.compute), into: out, accumulate: true)
+        products.b.multiply(
+            ProductRows(inner, compute: products.b.compute),
+            into: out,
+            accumulate: true
+        )
     }
 
     /// Adds to both factors' gradients, and to that of the input.

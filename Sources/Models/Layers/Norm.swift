@@ -52,14 +52,6 @@ final class Norm {
         return out
     }
 
-    /// Adds the normalised rows of x to `target` (rows, n).
-    func add(_ x: Matrix, to target: Matrix) {
-        let normed = self(x)
-        parallelRanges(x.rows, minimum: 64) { range, _ in
-            for row in range { ck_add(target.row(row), normed.row(row), normed.columns) }
-        }
-    }
-
     /// Normalises stretches of the rows as long as the weight: each head of (T, heads * headSize), or
     /// the whole width.
     func stretches(_ x: Matrix) -> Matrix {

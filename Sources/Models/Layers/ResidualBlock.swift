@@ -63,23 +63,35 @@ final class ResidualBlock: TransformerBlock {
     func forward(_ x: Matrix, _ context: BlockContext) {
         if isParallel {
             // Both see the stream as it was, so both norms come first.
-            let inputs = branches.map { name, branch in branch.input(kept(name, x, context)) }
+            let stream = kept(branches.map(\.name), x, context)
+            let inputs = branches.map { _, branch in branch.input(stream) }
             for ((name, branch), input) in zip(branches, inputs) {
                 add(name, branch, input, to: x, context)
             }
             return
         }
         for (name, branch) in branches {
-            add(name, branch, branch.input(kept(name, x, context)), to: x, context)
+            add(name, branch, branch.input(kept([name], x, context)), to: x, context)
         }
     }
 
-    /// The stream, or with a tape a copy, which the tape holds: layers add to x itself.
-    private func kept(_ name: String, _ x: Matrix, _ context: BlockContext) -> Matrix {
+    /// The stream, or with a tape a copy, which the tape holds for the branches: layers add to x itself.
+    private func kept(_ names: [String], _ x: Matrix, _ context: BlockContext) -> Matrix {
         guard context.tape != nil else { return x }
         let copy = x.copied()
-        context.keep("\(name).stream", copy)
+        for name in names { context.keep("\(name).stream", copy) }
         return copy
+    }
+
+    func layerInputs(_ context: BlockContext) -> [Matrix] {
+        branches.map { name, branch in branch.input(context.kept("\(name).stream")) }
+    }
+
+    func activated(_ context: BlockContext) -> Matrix {
+        guard let layer = feedForward.layer as? FeedForward else {
+            preconditionFailure("a block without a feed-forward layer")
+        }
+        return layer.activated(context)
     }
 
     private func add(

@@ -21,6 +21,14 @@ extension RopeScaling {
 }
 
 extension RopeScaling.Llama3 {
+    /// What the frequencies of heads of `size` turned channels are divided by, the shortest wave first.
+    func divisors(theta: Float, size: Int) -> [Double] {
+        (0..<(size / 2)).map { pair in
+            let plain = pow(Double(theta), -Double(2 * pair) / Double(size))
+            return plain / stretched(plain)
+        }
+    }
+
     /// Long waves are slowed by `factor`, short ones kept, the middle interpolated.
     func stretched(_ frequency: Double) -> Double {
         let waveLength = 2 * Double.pi / frequency

@@ -55,7 +55,6 @@ final class SelfAttention: BlockLayer {
             + linears.flatMap(\.parameters)
     }
 
-
     func forward(_ x: Matrix, into target: Matrix, accumulate: Bool, _ context: BlockContext) {
         var q: Matrix
         var k: Matrix

@@ -123,17 +123,9 @@ struct GGUFKeys {
     {
         var scaling = RopeScaling.Llama3()
         scaling.factor = factors.max() ?? 1
-        let size = Double(2 * factors.count)
-        let agree = factors.enumerated().allSatisfy { index, factor in
-            let wave =
-                2 * Double.pi * pow(Double(configuration.ropeTheta), Double(2 * index) / size)
-            let original = Double(scaling.originalMaxPositions)
-            let (low, high) = (
-                Double(scaling.lowFrequencyFactor), Double(scaling.highFrequencyFactor)
-            )
-            let blend = min(1, max(0, (original / wave - low) / (high - low)))
-            let expected = 1 / ((1 - blend) / Double(scaling.factor) + blend)
-            return abs(Double(factor) - expected) <= 1e-3 * expected
+        let expected = scaling.divisors(theta: configuration.ropeTheta, size: 2 * factors.count)
+        let agree = zip(factors, expected).allSatisfy { factor, expected in
+            abs(Double(factor) - expected) <= 1e-3 * expected
         }
         return agree ? .llama3(scaling) : nil
     }

@@ -16,17 +16,7 @@ public func exportAdapter(
 ) throws {
     let factors = model.trainedParameters
     precondition(factors.first?.name.hasPrefix(LoraAdapter.tensorPrefix) ?? false, "no factors")
-    func unwritable(_ error: any Error) -> ModelError {
-        ModelError(
-            .io,
-            path: directory.path,
-            "the adapter cannot be written: \(error.localizedDescription)",
-            remedy: "Check free space and permissions"
-        )
-    }
-    do {
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-    } catch { throw unwritable(error) }
+    try ExportFiles.makeDirectory(directory)
     try SafetensorsWriter.write(
         factors.map {
             ($0.name, $0.shape, UnsafeBufferPointer(start: $0.value.base, count: $0.value.count))
@@ -42,10 +32,5 @@ public func exportAdapter(
         "fan_in_fan_out": model.configuration.modelType == "gpt2", "bias": "none",
         "inference_mode": true, "init_lora_weights": true, "use_rslora": false,
     ]
-    do {
-        try ConfigText.data(config).write(
-            to: directory.appendingPathComponent(LoraSettings.fileName),
-            options: .atomic
-        )
-    } catch { throw unwritable(error) }
+    try ExportFiles.write(config, as: LoraSettings.fileName, in: directory)
 }

@@ -5,6 +5,8 @@ import Foundation
 public enum SafetensorsPayload {
     /// Floats, stored as `f32`, `f16` or `bf16` (rounded to nearest even).
     case floats(UnsafeBufferPointer<Float>, as: WeightType)
+    /// The same, read while it is written.
+    case streamed(StreamedWeight, as: WeightType)
     /// Integers, stored as `i64`.
     case int64s(UnsafeBufferPointer<Int64>)
     /// Bytes, stored as `u8`.
@@ -12,7 +14,7 @@ public enum SafetensorsPayload {
 
     var type: WeightType {
         switch self {
-        case .floats(_, let type): type
+        case .floats(_, let type), .streamed(_, let type): type
         case .int64s: .i64
         case .bytes: .u8
         }
@@ -21,6 +23,7 @@ public enum SafetensorsPayload {
     var count: Int {
         switch self {
         case .floats(let values, _): values.count
+        case .streamed(let weight, _): weight.count
         case .int64s(let values): values.count
         case .bytes(let values): values.count
         }
@@ -181,22 +184,30 @@ public struct SafetensorsWriter {
         switch payload {
         case .int64s(let values): try file.append(UnsafeRawBufferPointer(values))
         case .bytes(let values): try file.append(UnsafeRawBufferPointer(values))
-        case .floats(let values, as: .f32): try file.append(UnsafeRawBufferPointer(values))
-        case .floats(let values, let type):
-            let pieceLength = 1 << 16
-            var piece = [UInt16](repeating: 0, count: min(values.count, pieceLength))
-            let round = type == .f16 ? ck_weights_to_f16 : ck_to_bf16
-            for start in stride(from: 0, to: values.count, by: pieceLength) {
-                let count = min(pieceLength, values.count - start)
-                guard let source = values.baseAddress?.advanced(by: start) else { return }
-                try piece.withUnsafeMutableBufferPointer { halves in
-                    round(source, halves.baseAddress, count)
-                    try file.append(
-                        UnsafeRawBufferPointer(
-                            rebasing: UnsafeRawBufferPointer(halves)[..<(2 * count)]
-                        )
+        case .floats(let values, let type): try file.append(values, as: type)
+        case .streamed(let weight, let type):
+            try weight.forEachStrip { try file.append($0, as: type) }
+        }
+    }
+}
+
+extension AtomicFile {
+    /// Appends floats as `f32`, `f16` or `bf16`, rounded to nearest even.
+    mutating func append(_ values: UnsafeBufferPointer<Float>, as type: WeightType) throws {
+        guard type != .f32 else { return try append(UnsafeRawBufferPointer(values)) }
+        let pieceLength = 1 << 16
+        var piece = [UInt16](repeating: 0, count: min(values.count, pieceLength))
+        let round = type == .f16 ? ck_weights_to_f16 : ck_to_bf16
+        for start in stride(from: 0, to: values.count, by: pieceLength) {
+            let count = min(pieceLength, values.count - start)
+            guard let source = values.baseAddress?.advanced(by: start) else { return }
+            try piece.withUnsafeMutableBufferPointer { halves in
+                round(source, halves.baseAddress, count)
+                try append(
+                    UnsafeRawBufferPointer(
+                        rebasing: UnsafeRawBufferPointer(halves)[..<(2 * count)]
                     )
-                }
+                )
             }
         }
     }
@@ -204,7 +215,9 @@ public struct SafetensorsWriter {
 
 extension SafetensorsPayload {
     fileprivate var isStorable: Bool {
-        guard case .floats(_, let type) = self else { return true }
-        return [.f32, .f16, .bf16].contains(type)
+        switch self {
+        case .floats(_, let type), .streamed(_, let type): [.f32, .f16, .bf16].contains(type)
+        case .int64s, .bytes: true
+        }
     }
 }

@@ -57,17 +57,50 @@ enum StoredLayout: Sendable, Equatable {
             for index in 0..<(rows.count * columns) { target[index] -= 1 }
         case .transposed:
             try readTransposed(rows, shape, name, source, into: target)
+        case .interleavedHalves(let size), .queriesKeysValues(_, let size):
+            try rearranged(rows, shape, name, source, group: size, into: target)
+        }
+    }
+
+    /// Which row of the tensor holds a row of the parameter, for layouts that only move rows.
+    private func place(_ row: Int) -> Int {
+        switch self {
+        case .plain, .onePlus, .transposed: return row
         case .interleavedHalves(let size):
-            try rearranged(rows, shape, name, source, group: size, into: target) { row in
-                let within = row % size
-                let half = size / 2
-                return row - within + (within < half ? 2 * within : 2 * (within - half) + 1)
-            }
+            let within = row % size
+            let half = size / 2
+            return row - within + (within < half ? 2 * within : 2 * (within - half) + 1)
         case .queriesKeysValues(let headCount, let size):
-            try rearranged(rows, shape, name, source, group: size, into: target) { row in
-                let (head, part) = (row / size / 3, row / size % 3)
-                return (part * headCount + head) * size + row % size
+            let (head, part) = (row / size / 3, row / size % 3)
+            return (part * headCount + head) * size + row % size
+        }
+    }
+
+    /// The numbers as the tensor has them: what `read` undoes.
+    ///
+    /// - Parameter values: A whole parameter of that shape, which `fits`; a vector is one row.
+    func stored(_ values: Matrix, shape: [Int]) -> Matrix {
+        switch self {
+        case .plain: return values
+        case .onePlus:
+            let result = values.copied()
+            for index in 0..<result.count { result.base[index] += 1 }
+            return result
+        case .transposed:
+            let result = Matrix(uninitialized: values.columns, values.rows)
+            for row in 0..<values.rows {
+                for column in 0..<values.columns { result[column, row] = values[row, column] }
             }
+            return result
+        case .interleavedHalves, .queriesKeysValues:
+            let result = Matrix(uninitialized: values.rows, values.columns)
+            // Of a bias, which is one row, the elements move.
+            let width = shape.count > 1 ? values.columns : 1
+            for row in 0..<(values.count / width) {
+                (result.base + place(row) * width)
+                    .update(from: values.base + row * width, count: width)
+            }
+            return result
         }
     }
 
@@ -93,8 +126,7 @@ enum StoredLayout: Sendable, Equatable {
         _ name: String,
         _ source: any WeightSource,
         group: Int,
-        into target: UnsafeMutablePointer<Float>,
-        place: (Int) -> Int
+        into target: UnsafeMutablePointer<Float>
     ) throws {
         guard shape.count > 1 else {
             // A bias: one row to the file, whose elements change places as rows do.

@@ -113,6 +113,16 @@ public enum WeightType: String, Sendable, Codable, CaseIterable {
         }
     }
 
+    /// The number that a GGUF file gives the types that are written.
+    var ggufNumber: UInt32? {
+        switch self {
+        case .f32: 0
+        case .f16: 1
+        case .q8_0: 8
+        default: nil
+        }
+    }
+
     /// The type that a safetensors header names, nil when Retort does not read it.
     init?(safetensors name: String) {
         guard let type = Self.allCases.first(where: { $0.safetensorsName == name }) else {

@@ -163,7 +163,7 @@ enum DistillStage {
     /// What a run would do.
     static func plan(_ settings: DistillSettings, _ ranks: any Communicator) throws -> String {
         let trainer = try trainer(settings, ranks)
-        let forecast = try trainer.forecast()
+        let forecast = trainer.forecast()
         func list(_ words: [String]) -> String {
             words.isEmpty ? "none" : words.joined(separator: ", ")
         }

@@ -1,25 +1,32 @@
 import Foundation
 
 /// What the machine and the operating system say of memory.
-enum MachineMemory {
+package enum MachineMemory {
     /// What an extraction may take when nothing is asked for: three quarters of what is free, or of
     /// the control group's limit where that is less.
-    static var defaultBudget: Int {
+    package static var defaultBudget: Int {
         let free = available ?? Int(clamping: ProcessInfo.processInfo.physicalMemory)
         return min(free, groupLimit ?? free) / 4 * 3
     }
 
-    /// `MemAvailable` of /proc/meminfo, in bytes.
-    static var available: Int? { kibibytes("MemAvailable:", in: "/proc/meminfo") }
-    /// Resident bytes of this process now.
-    static var resident: Int { kibibytes("VmRSS:", in: "/proc/self/status") ?? 0 }
-    /// The most bytes that this process ever had resident.
-    static var peak: Int { kibibytes("VmHWM:", in: "/proc/self/status") ?? 0 }
+    /// What the machine has, or the control group's limit where that is less, in bytes.
+    package static var all: Int {
+        let all = Int(clamping: ProcessInfo.processInfo.physicalMemory)
+        return min(all, groupLimit ?? all)
+    }
 
-    /// The limit of this process's control group (version 2, else 1), in bytes; nil without one.
+    /// `MemAvailable` of /proc/meminfo, in bytes.
+    package static var available: Int? { kibibytes("MemAvailable:", in: "/proc/meminfo") }
+    /// Resident bytes of this process now.
+    package static var resident: Int { kibibytes("VmRSS:", in: "/proc/self/status") ?? 0 }
+    /// The most bytes that this process ever had resident.
+    package static var peak: Int { kibibytes("VmHWM:", in: "/proc/self/status") ?? 0 }
+
+    /// The least limit on this process's control group and those above it (version 2, else 1), in bytes; nil
+    /// without one.
     ///
     /// A container sees its own group as the root; outside, the group's path is in /proc/self/cgroup.
-    static var groupLimit: Int? {
+    package static var groupLimit: Int? {
         var files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
         let groups = (try? String(contentsOfFile: "/proc/self/cgroup", encoding: .utf8)) ?? ""
         for line in groups.split(separator: "\n") {
