@@ -64,12 +64,7 @@ seeds: setup teacher build ## the quick start's students once for each of SEEDS
 
 # About two hours on two cores; stopped, it goes on from where it was.
 compare: setup teacher build ## criteria against each other: two students, three seeds
-	set -e; for seed in $(SEEDS); do \
-	  $(RETORT) run pipelines/compare.yaml --set extract.teacher=$(MODEL) --set seed=$$seed \
-	    --set output=runs/compare/$$seed/gpt2; \
-	  $(RETORT) run pipelines/compare-pruned.yaml --set extract.teacher=$(MODEL) --set seed=$$seed \
-	    --set output=runs/compare/$$seed/pruned; \
-	done
+	scripts/compare.sh $(RETORT) $(MODEL) $(SEEDS)
 	$(PYTHON) scripts/seed_table.py $(SEEDS:%=runs/compare/%/gpt2/eval.json)
 	$(PYTHON) scripts/seed_table.py $(SEEDS:%=runs/compare/%/pruned/eval.json)
 

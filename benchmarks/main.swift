@@ -6,6 +6,8 @@ import Foundation
 import Models
 import Tensors
 
+Threads.waitBriefly()
+
 if CommandLine.arguments.dropFirst().first == "extract" {
     try serveExtraction(Array(CommandLine.arguments.dropFirst(2)))
     exit(0)

@@ -24,6 +24,8 @@ final class CacheJournal {
     /// True while no other writer can be at work.
     private(set) var isAlone = false
     private let descriptor: Int32
+    /// About three seconds of them.
+    private static let tries = 150
 
     /// Opens or creates `journal.jsonl` and locks it.
     ///
@@ -34,8 +36,9 @@ final class CacheJournal {
         let flags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW
         descriptor = open(path, flags, 0o644)
         guard descriptor >= 0 else { throw CacheError.system(path, "open", code: errno) }
-        // Workers that start at the same time exclude each other for a moment; they try for a while.
-        for _ in 0..<(isShared ? 150 : 1) {
+        // Those that start at the same time exclude each other for a moment, while they look at what is there
+        // already: they try for a while.
+        for _ in 0..<Self.tries {
             if flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK {
                 isAlone = flock(descriptor, LOCK_EX | LOCK_NB) == 0
                 // A file system without locks: the claims alone keep writers apart.
@@ -47,7 +50,7 @@ final class CacheJournal {
                 if !lines.isEmpty { return }
                 flock(descriptor, LOCK_UN)
             }
-            if isShared { usleep(UInt32.random(in: 10_000...30_000)) }
+            usleep(UInt32.random(in: 10_000...30_000))
         }
         throw CacheError(
             .io,

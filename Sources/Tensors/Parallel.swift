@@ -15,6 +15,27 @@ public enum Threads {
         return max(1, ProcessInfo.processInfo.activeProcessorCount)
     }()
 
+    /// Turns that a thread of a loop spins for the others before it sleeps.
+    private static let spins = "1000"
+
+    /// Makes threads that wait for others of a loop sleep soon: starts this program again, once, with libgomp's
+    /// variable for it, which it reads as it is loaded.
+    ///
+    /// By default they spin for milliseconds, and where other programs run too they take the processor from
+    /// the one that they wait for. On two processors a step of training took 0.9 of the time alone, and 0.6
+    /// beside two busy programs, at 0.4 of the processor time.
+    ///
+    /// To be called before anything else. Whoever sets `OMP_WAIT_POLICY` or `GOMP_SPINCOUNT` has said how to
+    /// wait, and nothing happens; neither does it where the program cannot be found.
+    public static func waitBriefly() {
+        guard getenv("OMP_WAIT_POLICY") == nil, getenv("GOMP_SPINCOUNT") == nil,
+            let path = realpath("/proc/self/exe", nil)
+        else { return }
+        defer { free(path) }
+        setenv("GOMP_SPINCOUNT", spins, 1)
+        execv(path, CommandLine.unsafeArgv)
+    }
+
     /// True inside `parallelStreams`, where each thread does all of its work itself.
     static var isAlone: Bool { ck_is_alone() != 0 }
 }

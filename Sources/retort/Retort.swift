@@ -1,6 +1,7 @@
 import ArgumentParser
 import Cache
 import Foundation
+import Tensors
 
 /// The command line: parse, call, print.
 ///
@@ -57,7 +58,9 @@ struct Retort: ParsableCommand {
                 Console.error("\(error)")
                 Foundation.exit(1)
             }
-        default: HDF5Jail.turnOn()
+        default:
+            Threads.waitBriefly()
+            HDF5Jail.turnOn()
         }
     }
 }
