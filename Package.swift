@@ -98,6 +98,14 @@ let package = Package(
             dependencies: ["Extract", "Cache", "Models", "Tensors", "Tokenizers", "TestSupport"]
         ),
 
+        // Texts against references, and how sure a mean of them is.
+        .target(name: "Scores", dependencies: ["Tensors"], swiftSettings: optimized),
+        .testTarget(
+            name: "ScoresTests",
+            dependencies: ["Scores"],
+            resources: [.copy("Fixtures")]
+        ),
+
         // Processes that train together; without the trait, one alone.
         .target(
             name: "CMPI",
@@ -110,7 +118,9 @@ let package = Package(
         // Shards -> student. Never imports Extract: training needs no teacher.
         .target(
             name: "Distill",
-            dependencies: ["Cache", "Models", "Ranks", "Tokenizers", "Tensors", "CKernels"],
+            dependencies: [
+                "Cache", "Models", "Ranks", "Scores", "Tokenizers", "Tensors", "CKernels",
+            ],
             swiftSettings: optimized
         ),
         .testTarget(
@@ -126,7 +136,7 @@ let package = Package(
         .executableTarget(
             name: "retort",
             dependencies: [
-                "Extract", "Distill", "Ranks", "Yams",
+                "Extract", "Distill", "Ranks", "Scores", "Yams",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]

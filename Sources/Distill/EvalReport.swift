@@ -39,7 +39,7 @@ public struct EvalReport: Codable, Sendable, Equatable {
     public var nextByteAgreement: Double?
     /// The number of those positions.
     public var alignedPositions = 0
-    /// Mean ROUGE-L F1 of generated answers, without stemming; nil where none were generated.
+    /// Mean ROUGE-L F1 of generated answers, words compared by their stems; nil where none were generated.
     public var rougeL: Double?
     /// Answers generated.
     public var answers = 0

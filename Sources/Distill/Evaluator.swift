@@ -2,6 +2,7 @@ import CKernels
 import Cache
 import Foundation
 import Models
+import Scores
 import Tensors
 import Tokenizers
 
@@ -236,7 +237,7 @@ public final class Evaluator {
         let answers = try generate(asked.map(\.prompt))
         precondition(answers.count == asked.count, "one answer for each prompt")
         for (answer, question) in zip(answers, asked) {
-            sums.rougeL += Rouge.rougeL(answer, references: [question.response])
+            sums.rougeL += RougeL()(answer, reference: question.response)
             sums.report.answers += 1
         }
     }

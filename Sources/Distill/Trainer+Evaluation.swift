@@ -1,6 +1,7 @@
 import Cache
 import Models
 import Ranks
+import Scores
 import Tokenizers
 
 /// What a run measures on the way.
@@ -89,7 +90,7 @@ extension Trainer {
         let records = try heldOutRecords(settings.evalGenerate)
         let answers = try answer(records.map { EvalPrompt($0) })
         let sum = zip(answers, records).reduce(0) {
-            $0 + Rouge.rougeL($1.0, references: [$1.1.response])
+            $0 + RougeL()($1.0, reference: $1.1.response)
         }
         return sum / Double(max(1, records.count))
     }

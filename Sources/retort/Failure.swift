@@ -4,6 +4,7 @@ import Extract
 import Foundation
 import Models
 import Ranks
+import Scores
 import Tokenizers
 
 /// An error as the command line reports it: words for a person and a code for a script.
@@ -44,6 +45,11 @@ struct Failure: Error {
             self.init(error.description, code: Self.code(error))
         case let error as DistillError:
             self.init(error.description, code: Self.code(error))
+        case let error as ScoreError:
+            self.init(
+                error.description,
+                code: error.kind == .missing ? Code.missing : Code.badData
+            )
         case let error as RanksError:
             self.init(error.description, code: Self.code(error))
         case let error as SimulationError:

@@ -9,30 +9,6 @@ import Tokenizers
 
 @Suite("Evaluation")
 struct EvaluatorTests {
-    private struct RougeCase: Decodable {
-        let answer: String, reference: String
-        let f1: Double
-    }
-
-    @Test("ROUGE-L is rouge_score's")
-    func rouge() throws {
-        let url = try #require(
-            Bundle.module.url(
-                forResource: "rouge",
-                withExtension: "json",
-                subdirectory: "Fixtures"
-            )
-        )
-        let cases = try JSONDecoder().decode([RougeCase].self, from: Data(contentsOf: url))
-        #expect(cases.count == 50)
-        for test in cases {
-            let got = Rouge.rougeL(test.answer, reference: test.reference)
-            #expect(abs(got - test.f1) < 1e-12, "\(test.answer) | \(test.reference)")
-        }
-        #expect(Rouge.rougeL("a b", references: ["c", "a b", "a"]) == 1)
-        #expect(Rouge.rougeL("a b", references: []) == 0)
-    }
-
     @Test("positions are aligned where the text before both is the same")
     func alignment() {
         func bytes(_ words: [String]) -> [[UInt8]] { words.map { Array($0.utf8) } }

@@ -13,17 +13,33 @@ struct EvalCommand: ParsableCommand {
             byte compares, where both have a token boundary, the probabilities of what byte comes next: \
             it is defined for any two vocabularies.
 
-            Example:
+            With --score-only no model runs: answers of any origin, one {"prediction": …} a line, are held \
+            against {"references": […]} of the same line. ROUGE-L is rouge_score's with Porter stems, exact \
+            match Super-NaturalInstructions'; of several references the nearest counts.
+
+            Examples:
               retort eval runs/quickstart/sft/student runs/quickstart/dskd/student \\
                 --cache runs/quickstart/cache
+              retort eval --score-only predictions.jsonl references.jsonl --json
             """
     )
 
-    @Argument(help: "Hugging Face directories.")
+    @Argument(
+        help: "Hugging Face directories; with --score-only the predictions and the references."
+    )
     var models: [String]
 
     @Option(help: "The cache directory.")
-    var cache: String
+    var cache: String?
+
+    @Flag(help: "Score texts: PREDICTIONS.jsonl REFERENCES.jsonl.")
+    var scoreOnly = false
+
+    @Option(help: "With --score-only: where each answer's own scores go, one a line.")
+    var scores: String?
+
+    @Flag(help: "With --score-only: write over files that are there.")
+    var replace = false
 
     @Option(help: "Where the figures go as JSON.")
     var output: String?
@@ -49,7 +65,26 @@ struct EvalCommand: ParsableCommand {
     @Flag(name: .customLong("json"), help: "Print JSON instead of the table.")
     var isJSON = false
 
+    func validate() throws {
+        if scoreOnly {
+            guard models.count == 2 else {
+                throw ValidationError("--score-only takes PREDICTIONS.jsonl and REFERENCES.jsonl")
+            }
+            guard cache == nil else {
+                throw ValidationError("--score-only reads no cache: leave out --cache")
+            }
+        } else {
+            guard cache != nil else {
+                throw ValidationError("give the cache with --cache, or --score-only for texts")
+            }
+            guard scores == nil, !replace else {
+                throw ValidationError("--scores and --replace go with --score-only")
+            }
+        }
+    }
+
     func run() throws {
+        if scoreOnly { return try score() }
         var settings = EvalSettings()
         settings.split = split
         settings.limit = limit
@@ -58,11 +93,23 @@ struct EvalCommand: ParsableCommand {
         settings.temperature = temperature
         settings.seed = seed
         let file = try EvalStage.run(
-            cache: cache,
+            cache: cache ?? "",
             models: models.map { ($0, $0) },
             settings: settings,
             output: output.map { URL(fileURLWithPath: $0) }
         )
         Console.print(isJSON ? try jsonText(file) : EvalReport.table(file.reports))
+    }
+
+    private func score() throws {
+        let stage = ScoreStage(predictions: models[0], references: models[1])
+        for path in [output, scores].compactMap({ $0 }) {
+            try OutputFile.check(path, replace: replace)
+        }
+        let (summary, all) = try stage.run()
+        if let scores { try stage.write(all, to: scores) }
+        let json = try jsonText(summary)
+        if let output { try RunFiles.write(Data(json.utf8), to: URL(fileURLWithPath: output)) }
+        Console.print(isJSON ? json : summary.table)
     }
 }
