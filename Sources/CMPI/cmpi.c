@@ -14,19 +14,23 @@
 #endif
 
 static int rank = 0, count = 1, local_count = 1;
-static double processors = 1;
+// Below 0: not known.
+static double processors = -1;
 
 // Each processor is divided among the processes that may run on it.
 static void measure_processors(MPI_Comm local) {
-    cpu_set_t mask;
-    CPU_ZERO(&mask);
-    if (sched_getaffinity(0, sizeof mask, &mask)) return;
-    int users[CPU_SETSIZE];
-    for (int i = 0; i < CPU_SETSIZE; i++) users[i] = CPU_ISSET(i, &mask) ? 1 : 0;
-    MPI_Allreduce(MPI_IN_PLACE, users, CPU_SETSIZE, MPI_INT, MPI_SUM, local);
+    // More than Linux knows of; a mask smaller than the kernel's is refused.
+    enum { MOST = 8192 };
+    static cpu_set_t mask[MOST / CPU_SETSIZE];
+    static int users[MOST];
+    CPU_ZERO_S(sizeof mask, mask);
+    int is_known = sched_getaffinity(0, sizeof mask, mask) == 0;
+    for (int i = 0; i < MOST; i++) users[i] = is_known && CPU_ISSET_S(i, sizeof mask, mask);
+    MPI_Allreduce(MPI_IN_PLACE, users, MOST, MPI_INT, MPI_SUM, local);
+    if (!is_known) return;
     processors = 0;
-    for (int i = 0; i < CPU_SETSIZE; i++)
-        if (CPU_ISSET(i, &mask)) processors += 1.0 / users[i];
+    for (int i = 0; i < MOST; i++)
+        if (CPU_ISSET_S(i, sizeof mask, mask)) processors += 1.0 / users[i];
 }
 
 int cmpi_start(void) {

@@ -12,6 +12,8 @@ public enum DistillError: Error, Equatable, CustomStringConvertible {
     case badSetting(key: String, value: String, remedy: String)
     /// The settings or the cache of a checkpoint, or of a finished run, are not those of this run.
     case differentRun(path: String, differences: [String])
+    /// Files lie in the run's directory that a run would write over, and no run has made them.
+    case outputTaken(path: String, name: String)
     /// A checkpoint's file is missing or not as it should be.
     case badCheckpoint(path: String, reason: String)
     /// Too many steps in a row were skipped.
@@ -48,13 +50,18 @@ public enum DistillError: Error, Equatable, CustomStringConvertible {
             "distill.\(key): \(value) makes no sense; \(remedy)"
         case .differentRun(let path, let differences):
             "\(path) belongs to a run with other settings (\(differences.joined(separator: "; "))); "
-                + "choose another output directory, or delete this one to start anew"
+                + "choose another output directory, or delete the run's to start anew"
+        case .outputTaken(let path, let name):
+            "\(path): there is a \(name) here that no run of retort has made, and that this one would write "
+                + "over; choose another output directory"
         case .badCheckpoint(let path, let reason):
             "\(path): \(reason); no other checkpoint of this run can be used: delete them to start anew"
         case .diverged(let step, let inARow):
             "step \(step): skipped \(inARow) times in a row, for gradients that are infinite or "
                 + "undefined or losses that jumped (spike_factor); lower learning_rate or raise "
                 + "warmup_steps"
+                + (step == inARow
+                    ? ", and look at the student's weights: no step at all could be applied" : "")
         case .noMemory(let needed, let has, let parts):
             "training takes about \(byteWords(needed)) of memory and this machine has "
                 + "\(byteWords(has)) (\(parts)); lower pass_tokens, batch_examples or "

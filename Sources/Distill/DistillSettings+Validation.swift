@@ -50,7 +50,12 @@ extension DistillSettings {
             "best with keep_best 0",
             "give keep_best: 1, and eval_every the steps between evaluations"
         )
-        try require(steps == nil || epochs == nil, "steps", "both steps and epochs", "give one")
+        try require(
+            steps == nil || epochs == nil,
+            "steps",
+            "both steps and epochs",
+            "give one (--set steps=null leaves out a file's)"
+        )
         for (key, value) in [("steps", steps ?? 1), ("epochs", epochs ?? 1)] {
             try require(
                 (1...Self.longestRun).contains(value),

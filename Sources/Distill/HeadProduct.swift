@@ -40,6 +40,8 @@ public final class HeadProduct {
 
     /// Takes note of changed numbers, after an optimiser step; in bfloat16 they are packed anew.
     public func refresh() {
+        // Nothing changes the numbers of one that is frozen, as the student's is with low-rank factors.
+        guard gradient != nil else { return }
         version += 1
         products.refresh()
     }

@@ -230,7 +230,7 @@ final class StudentTraining {
 
     /// A batch with the student's states as it is now.
     func criterionBatch(_ batch: MicroBatch) -> CriterionBatch {
-        let tape = layers.isEmpty ? nil : Tape(keeping: layers)
+        let tape = layers.isEmpty ? nil : Tape(watching: layers)
         let hidden = model.hiddenStates(batch.sequences, tape: tape)
         return batch.criterionBatch(hidden: hidden, layers: tape?.layerStates ?? [:])
     }

@@ -4,6 +4,9 @@ import Ranks
 import Scores
 import Tokenizers
 
+/// What is measured after a step is not measured to its end, for the run is to stop.
+struct MeasuringStopped: Error {}
+
 /// What a run measures on the way.
 extension Trainer {
     /// Held-out prompts that samples answer where the settings name none.
@@ -57,7 +60,11 @@ extension Trainer {
     /// where there are such; nil where the cache has no such split.
     ///
     /// The losses are over all ranks' pieces; rank 0 alone answers.
-    public func heldOutLosses() throws -> [String: Double]? {
+    ///
+    /// - Throws: `MeasuringStopped` when a rank is asked to stop meanwhile.
+    public func heldOutLosses(
+        shouldStop: () -> Bool = { false }
+    ) throws -> [String: Double]? {
         guard reader.recordCount(split: settings.heldOutSplit) > 0 else { return nil }
         let batches = try stream(settings.heldOutSplit).batches(epoch: 0)
         return try training.withAverage {
@@ -66,36 +73,49 @@ extension Trainer {
                 let made = try makeBatches(batch.records, firstPiece: pieces)
                 pieces += made.count
                 for piece in made.mine { sums.add(try training.losses(piece)) }
+                try stopTogether(shouldStop)
             }
             var means = sums.total(over: ranks).means.filter { $0.value.isFinite }
-            if ranks.isFirst { means["rouge_l"] = try heldOutRougeL() }
+            if ranks.isFirst { means["rouge_l"] = try heldOutRougeL(shouldStop) }
+            try stopTogether(shouldStop)
             return means
         }
     }
 
+    /// - Throws: `MeasuringStopped` on all ranks where one of them is asked to stop.
+    func stopTogether(_ shouldStop: () -> Bool) throws {
+        if ranks.any(shouldStop()) { throw MeasuringStopped() }
+    }
+
     /// Answers to the prompts of `sample_prompts`, or to held-out ones.
-    func takeSamples(step: Int) throws -> [TrainingSample] {
+    func takeSamples(
+        step: Int,
+        _ shouldStop: () -> Bool
+    ) throws -> [TrainingSample] {
         let prompts =
             settings.samplePrompts.isEmpty
             ? try heldOutRecords(Self.defaultSamples).map { EvalPrompt($0) }
             : settings.samplePrompts.map { EvalPrompt(prompt: $0) }
-        let answers = try training.withAverage { try answer(prompts) }
+        let answers = try training.withAverage { try answer(prompts, shouldStop) }
         return zip(prompts, answers).map {
             TrainingSample(step: step, prompt: $0.prompt, answer: $1)
         }
     }
 
-    private func heldOutRougeL() throws -> Double? {
+    private func heldOutRougeL(_ shouldStop: () -> Bool) throws -> Double? {
         guard settings.evalGenerate > 0 else { return nil }
         let records = try heldOutRecords(settings.evalGenerate)
-        let answers = try answer(records.map { EvalPrompt($0) })
+        let answers = try answer(records.map { EvalPrompt($0) }, shouldStop)
         let sum = zip(answers, records).reduce(0) {
             $0 + RougeL()($1.0, reference: $1.1.response)
         }
         return sum / Double(max(1, records.count))
     }
 
-    private func answer(_ prompts: [EvalPrompt]) throws -> [String] {
+    private func answer(
+        _ prompts: [EvalPrompt],
+        _ shouldStop: () -> Bool
+    ) throws -> [String] {
         guard let model = training.model as? TransformerModel else {
             return prompts.map { _ in "" }
         }
@@ -104,7 +124,11 @@ extension Trainer {
             tokenizer,
             template: encoder.template,
             batchSize: Self.answersAtATime
-        )(prompts, options: SamplingOptions(temperature: 0, maxNewTokens: settings.maxNewTokens))
+        )(
+            prompts,
+            options: SamplingOptions(temperature: 0, maxNewTokens: settings.maxNewTokens),
+            shouldStop: shouldStop
+        )
     }
 
     /// The first examples of the held-out split, as `retort eval` takes them: texts alone.

@@ -37,10 +37,10 @@ extension Trainer {
     ) throws {
         var (heldOut, step) = (measured, state.step)
         // A student whose losses are no numbers must not pass for a trained one.
-        let isFinite = heldOut.map { $0["ce"]?.isFinite ?? false } ?? true
+        let isSound = heldOut.map { $0["ce"]?.isFinite ?? false } ?? isSound(after: last, state)
         let chosen = best.entries().first
         let isLast = settings.export == DistillSettings.Export.last.rawValue
-        guard isLast ? isFinite && last.map({ $0.losses["total"] != nil }) ?? true : chosen != nil
+        guard isLast ? isSound : chosen != nil
         else {
             throw DistillError.diverged(step: state.step, inARow: max(1, state.skippedInARow))
         }
@@ -59,10 +59,17 @@ extension Trainer {
             losses: last?.losses ?? [:],
             heldOut: heldOut,
             weightsSHA256: try sha256(of: student.appendingPathComponent("model.safetensors")),
+            beside: try DoneRecord.hashes(in: output),
             settings: state.settings,
             cache: state.cache
         )
-        try RunFiles.write(RunFiles.json(done), to: output.appendingPathComponent("done.json"))
+        try RunFiles.write(RunFiles.json(done), to: output.appendingPathComponent(DoneRecord.file))
+    }
+
+    /// Whether the last step's loss is a number, or the step was left out and those before it were not.
+    private func isSound(after last: TrainingMetrics?, _ state: TrainingCheckpoint.State) -> Bool {
+        guard let last, last.losses["total"] == nil else { return true }
+        return last.skipped != nil && state.applied > 0
     }
 
     /// A directory that `retort generate` and transformers load, with its card; projectors and factors, where

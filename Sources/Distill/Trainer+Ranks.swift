@@ -36,15 +36,30 @@ extension Trainer {
         let state =
             ranks.isFirst || step == 0
             ? own : try restore(TrainingCheckpoint.name(ofStep: step))
+        if ranks.count > 1 && step == 0 { takeFirstProjectors() }
         try requireSameWeights(step: step)
         return .from(state)
     }
 
+    /// Rank 0's projectors, everywhere: those that are solved for differ in their last bits between ranks
+    /// of different numbers of threads.
+    private func takeFirstProjectors() {
+        for parameter in training.criterion.projectors.flatMap(\.parameters) {
+            let value = parameter.value
+            if !ranks.isFirst { value.fill(0) }
+            ranks.beginSum(UnsafeMutableBufferPointer(start: value.base, count: value.count)).wait()
+        }
+    }
+
     private func firstStart(_ notice: (TrainingNotice) -> Void) throws -> Start {
+        try requireOwnOutput()
         try RunFiles.makeDirectory(output)
         if let done = DoneRecord.read(output) {
             try requireThisRun(settings: done.settings, cache: done.cache, at: output)
-            if done.studentIsWhole(in: output) { return .finished(steps: done.steps) }
+            if done.isWhole(in: output) {
+                notice(.finishedBefore)
+                return .finished(steps: done.steps)
+            }
         }
         return .from(try resume(notice))
     }

@@ -166,6 +166,7 @@ public final class Trainer {
     }
 
     static let checkpointDirectory = "checkpoints"
+    static let settingsFile = "config.resolved.json"
     var checkpoints: URL { output.appendingPathComponent(Self.checkpointDirectory) }
 
     /// Trains to the end, or until `shouldStop` says so after a step, on any rank.
@@ -197,25 +198,29 @@ public final class Trainer {
             position: state.step * settings.accumulate,
             make: makeBatches
         )
+        if let pending = state.pending,
+            ranks.any(logs.map { $0.metrics.last?.step != pending.step } ?? false)
+        {
+            guard try measure(pending, logs, shouldStop, progress, notice) else {
+                return stopped(state)
+            }
+        }
         while state.step < totalSteps {
-            var metrics = try step(source, &state)
-            if evaluates(after: state.step), let heldOut = try heldOutLosses() {
-                metrics.heldOut = heldOut
-                if ranks.isFirst, let place = try keepIfBest(step: state.step, heldOut) {
-                    notice(.best(step: state.step, path: place.path))
-                }
-            }
-            if let logs { try write(metrics, to: logs, progress, notice) }
+            let metrics = try step(source, &state)
             let isLast = state.step == totalSteps
-            if ranks.any(shouldStop()) && !isLast {
-                try checkpoint(state)
-                // Who ends with 75 may end the others.
-                ranks.barrier()
-                return .stopped(step: state.step)
+            let every = settings.checkpointEvery
+            let isDue = isLast || every > 0 && state.step % every == 0
+            let isMeasured = evaluates(after: state.step) || samples(after: state.step)
+            // A stop or a kill while it is measured loses nothing of the step.
+            state.pending = isMeasured ? metrics : nil
+            if isMeasured && isDue { try checkpoint(state) }
+            guard try measure(metrics, logs, shouldStop, progress, notice) else {
+                if !isDue { try checkpoint(state) }
+                return stopped(state)
             }
-            if settings.checkpointEvery > 0 && state.step % settings.checkpointEvery == 0 {
-                try checkpoint(state)
-            }
+            let stops = ranks.any(shouldStop()) && !isLast
+            if isDue ? !isMeasured : stops { try checkpoint(state) }
+            if stops { return stopped(state) }
         }
         try requireSameWeights(step: state.step)
         var heldOut = logs?.metrics.last?.heldOut
@@ -223,6 +228,12 @@ public final class Trainer {
         if let logs { try finish(logs.metrics.last, heldOut: heldOut, state) }
         ranks.barrier()
         return .finished(steps: state.step)
+    }
+
+    private func stopped(_ state: TrainingCheckpoint.State) -> TrainingOutcome {
+        // Who ends with 75 may end the others.
+        ranks.barrier()
+        return .stopped(step: state.step)
     }
 
     /// What a run writes as it goes.
@@ -235,9 +246,11 @@ public final class Trainer {
     /// Writes what is known at the start, and opens what is written as the run goes.
     private func openLogs(_ state: TrainingCheckpoint.State, version: String) throws -> Logs {
         if state.step < totalSteps { try forecast().requireDisk(output.path) }
+        // Of a run whose student is gone: it is not done until that is there again.
+        try? FileManager.default.removeItem(at: output.appendingPathComponent(DoneRecord.file))
         try RunFiles.write(
             RunFiles.json(settings),
-            to: output.appendingPathComponent("config.resolved.json")
+            to: output.appendingPathComponent(Self.settingsFile)
         )
         try record(
             RunRecord.now(
@@ -260,20 +273,44 @@ public final class Trainer {
         return logs
     }
 
-    private func write(
-        _ metrics: TrainingMetrics,
-        to logs: Logs,
+    /// Measures what is to be measured after a step, and writes it down with the step's figures.
+    ///
+    /// - Returns: False when a stop was asked for meanwhile: then nothing is written down.
+    private func measure(
+        _ figures: TrainingMetrics,
+        _ logs: Logs?,
+        _ shouldStop: () -> Bool,
         _ progress: (TrainingMetrics) -> Void,
         _ notice: (TrainingNotice) -> Void
-    ) throws {
+    ) throws -> Bool {
+        var (metrics, samples) = (figures, [TrainingSample]())
+        let step = metrics.step
+        do {
+            if evaluates(after: step) {
+                metrics.heldOut = try heldOutLosses(shouldStop: shouldStop)
+            }
+            if self.samples(after: step) {
+                if ranks.isFirst { samples = try takeSamples(step: step, shouldStop) }
+                try stopTogether(shouldStop)
+            }
+        } catch is MeasuringStopped {
+            return false
+        }
+        guard let logs else { return true }
         try logs.metrics.append(metrics)
         try logs.board?.append(metrics)
         progress(metrics)
-        guard let samples = logs.samples, self.samples(after: metrics.step) else { return }
-        for sample in try takeSamples(step: metrics.step) {
-            try samples.append(sample)
+        if let heldOut = metrics.heldOut {
+            notice(.heldOut(step: step, heldOut))
+            if let place = try keepIfBest(step: step, heldOut) {
+                notice(.best(step: step, path: place.path))
+            }
+        }
+        for sample in samples {
+            try logs.samples?.append(sample)
             notice(.sample(sample))
         }
+        return true
     }
 
     private func record(_ start: RunRecord.Start) throws {
@@ -305,7 +342,11 @@ public final class Trainer {
         let names = TrainingCheckpoint.names(in: checkpoints)
         for name in names.reversed() {
             do {
-                return try restore(name)
+                let state = try restore(name)
+                notice(
+                    .resumed(step: state.step, path: checkpoints.appendingPathComponent(name).path)
+                )
+                return state
             } catch let error as DistillError {
                 guard case .badCheckpoint(let path, let reason) = error, name != names.first else {
                     throw error

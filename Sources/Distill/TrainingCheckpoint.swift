@@ -17,6 +17,8 @@ struct TrainingCheckpoint {
         var skipped: Int
         /// Total losses of the last applied steps; nil in checkpoints of older versions.
         var losses: LossWindow?
+        /// The last step's figures, where what is measured after it may still have to be.
+        var pending: TrainingMetrics?
         /// The settings that decide the numbers, and the cache's checksum.
         var settings: [String: String]
         var cache: String

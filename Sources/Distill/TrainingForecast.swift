@@ -62,6 +62,8 @@ package func byteWords(_ count: Int) -> String {
 /// The sizes that decide what a run takes.
 struct TrainingSizes {
     static let floatBytes = MemoryLayout<Float>.stride
+    /// What a process of ours has in memory before it has read anything.
+    static let programBytes = 64 << 20
 
     let settings: DistillSettings
     let reading: TeacherReading
@@ -108,6 +110,7 @@ struct TrainingSizes {
             settings.gradientCheckpointing
             ? model.layerCount * model.hiddenSize + kept : model.layerCount * kept
         let parts: [TrainingForecast.Part] = [
+            .init(name: "the program and its libraries", bytes: Self.programBytes),
             .init(
                 name: "weights, gradients and moments",
                 bytes: bytes * (frozen + 4 * trained)
@@ -158,7 +161,9 @@ struct TrainingSizes {
         let student = Self.floatBytes * (frozen + trained)
         let checkpoint = (settings.ema > 0 ? 4 : 3) * Self.floatBytes * trained
         let every = settings.checkpointEvery
-        let checkpoints = every > 0 ? min(settings.keepCheckpoints + 1, max(1, steps / every)) : 1
+        // One comes at the end, whatever the number.
+        let checkpoints =
+            every > 0 ? min(settings.keepCheckpoints + 1, (steps + every - 1) / every) : 1
         let evaluations = 1 + (settings.evalEvery > 0 ? (steps - 1) / settings.evalEvery : 0)
         let best = settings.keepBest > 0 ? min(settings.keepBest + 1, evaluations) : 0
         return [

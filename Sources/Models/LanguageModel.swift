@@ -73,6 +73,8 @@ public final class Tape {
     /// (T, d) gradients by those states, which the backward pass adds to its own.
     public var layerGradients: [Int: Matrix] = [:]
     let keptLayers: Set<Int>
+    /// Whether the way back follows.
+    let isTraining: Bool
     /// Called on the way back with parameters whose gradients this pass adds no more to: of the final norm
     /// and a head of its own, of each block from the last to the first, at the end of the embeddings.
     public var gradientsDone: (([Parameter]) -> Void)?
@@ -83,12 +85,22 @@ public final class Tape {
     public init(keeping keptLayers: Set<Int> = [], pass: TrainingPass = TrainingPass()) {
         self.keptLayers = keptLayers
         self.pass = pass
+        isTraining = true
+    }
+
+    /// A tape of a pass that nobody goes back: nothing is dropped, and only those states are kept.
+    ///
+    /// - Parameter keptLayers: Layers whose states are kept in `layerStates`.
+    public init(watching keptLayers: Set<Int>) {
+        self.keptLayers = keptLayers
+        pass = TrainingPass()
+        isTraining = false
     }
 
     /// What block `index` is told, with room for what it leaves.
     func context(ofBlock index: Int, _ batch: VarlenBatch) -> BlockContext {
         let context = BlockContext(batch)
-        context.dropping = (pass, key(index + 1))
+        if isTraining { context.dropping = (pass, key(index + 1)) }
         return context
     }
 

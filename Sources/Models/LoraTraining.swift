@@ -27,7 +27,12 @@ public struct LoraOptions: Codable, Sendable, Equatable {
         rank = try c.decodeIfPresent(Int.self, forKey: .rank) ?? rank
         alpha = try c.decodeIfPresent(Float.self, forKey: .alpha) ?? alpha
         dropout = try c.decodeIfPresent(Float.self, forKey: .dropout) ?? dropout
-        targets = try c.decodeIfPresent([String].self, forKey: .targets)
+        // As PEFT has it: one name may stand without brackets.
+        if let one = try? c.decodeIfPresent(String.self, forKey: .targets) {
+            targets = [one]
+        } else {
+            targets = try c.decodeIfPresent([String].self, forKey: .targets)
+        }
     }
 
     /// Every linear map inside the blocks, as a target.

@@ -77,7 +77,7 @@ public final class TransformerModel: LanguageModel {
         tape?.keep(x, layer: 0)
         for (index, block) in blocks.enumerated() {
             let context = tape?.context(ofBlock: index, batch) ?? BlockContext(batch)
-            if let tape {
+            if let tape, tape.isTraining {
                 if tape.pass.recomputesBlocks {
                     tape.blockInputs.append(x.copied())
                 } else {
@@ -88,8 +88,7 @@ public final class TransformerModel: LanguageModel {
             if let kept = context.tape { tape?.blocks.append(kept) }
             tape?.keep(x, layer: index + 1)
         }
-        tape?.batch = batch
-        tape?.finalInput = x
+        if let tape, tape.isTraining { (tape.batch, tape.finalInput) = (batch, x) }
         return finalNorm(x)
     }
 

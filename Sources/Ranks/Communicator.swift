@@ -10,8 +10,8 @@ public protocol Communicator: AnyObject, Sendable {
     /// Those on this machine, this one among them.
     var localCount: Int { get }
 
-    /// Processors that this process may run on, each divided by the processes that share it; nil where
-    /// nobody shares them.
+    /// Processors that this process may run on, each divided by the processes that share it; nil where that
+    /// is not known, or nobody shares them.
     var processors: Double? { get }
 
     /// Each number's sum over all ranks: the same bits everywhere.

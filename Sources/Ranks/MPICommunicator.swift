@@ -27,7 +27,8 @@
             rank = Int(cmpi_rank())
             count = Int(cmpi_count())
             localCount = Int(cmpi_local_count())
-            processors = cmpi_processors()
+            let share = cmpi_processors()
+            processors = share > 0 ? share : nil
         }
 
         /// See `Communicator`.

@@ -14,6 +14,8 @@ enum DistillRanks {
     /// - Throws: `RanksError`; what `body` throws, where there is one rank, or a `Failure` with code 75.
     static func run(_ body: (any Communicator) throws -> Void) throws {
         let ranks = try Launch().communicator()
+        // The one that mpirun passes on as it is: at TERM it kills, a second later.
+        if Launch().count != nil { Signals.stop(at: SIGUSR1) }
         if ranks.count > 1 { share(ranks) }
         do {
             try body(ranks)
@@ -50,11 +52,9 @@ enum DistillRanks {
     /// Rank 0 speaks, and each rank uses its share of the processors where nobody has said how many.
     private static func share(_ ranks: any Communicator) {
         if !ranks.isFirst { Console.hush() }
-        // The one that mpirun passes on as it is: at TERM it kills, a second later.
-        Signals.stop(at: SIGUSR1)
-        if let processors = ranks.processors {
-            // Before anything has asked for `Threads.count`.
-            setenv("RETORT_THREADS", "\(max(1, Int(processors)))", 0)
-        }
+        let all = Double(ProcessInfo.processInfo.activeProcessorCount)
+        let share = ranks.processors ?? all / Double(ranks.localCount)
+        // Before anything has asked for `Threads.count`. Three thirds may add up to a little less than one.
+        setenv("RETORT_THREADS", "\(max(1, Int(share + 1e-6)))", 0)
     }
 }

@@ -99,7 +99,7 @@ struct Failure: Error {
         switch error {
         case .badSetting, .unknownName: Code.usage
         case .file, .noSpace: Code.inputOutput
-        case .differentRun: Code.outputExists
+        case .differentRun, .outputTaken: Code.outputExists
         case .diverged: Code.failed
         default: Code.badData
         }

@@ -32,10 +32,16 @@ enum GGUFExport {
         try exportGGUF(
             checkpoint,
             tokenizer: entries,
-            name: checkpoint.url.deletingPathExtension().lastPathComponent,
+            name: name(of: checkpoint.url),
             type: type,
             to: url
         )
+    }
+
+    /// A file's without its ending; a directory's whole, for that may well have a dot: SmolLM2-1.7B.
+    private static func name(of url: URL) -> String {
+        let isFile = url.pathExtension.lowercased() == "gguf"
+        return (isFile ? url.deletingPathExtension() : url).lastPathComponent
     }
 }
 

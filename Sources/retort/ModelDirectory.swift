@@ -1,4 +1,5 @@
 import Foundation
+import Models
 
 /// A model's directory that a command makes.
 enum ModelDirectory {
@@ -17,15 +18,36 @@ enum ModelDirectory {
         }
     }
 
-    /// Runs `body`, which fills the directory; what it has made is removed when it fails.
+    /// Runs `body`, which fills a directory beside the place, and moves it there whole: nobody sees half a
+    /// model, and of two commands that make the same one the second is refused.
     ///
-    /// - Precondition: `refuseExisting` has passed.
+    /// - Throws: What `body` throws, with the place's path for that of the directory beside it; `Failure` (73)
+    ///   where something has come there meanwhile.
     static func fill(_ output: String, _ body: (URL) throws -> Void) throws {
+        let place = URL(fileURLWithPath: output).resolvingSymlinksInPath()
+        let parent = place.deletingLastPathComponent()
+        let partial = parent.appendingPathComponent(".\(place.lastPathComponent).\(getpid()).tmp")
         do {
-            try body(URL(fileURLWithPath: output))
-        } catch {
-            try? FileManager.default.removeItem(atPath: output)
-            throw error
+            try FileManager.default.createDirectory(at: parent, withIntermediateDirectories: true)
+            try Signals.removing(partial) { try body(partial) }
+        } catch let error as ModelError {
+            let path = error.path.replacingOccurrences(of: partial.path, with: output)
+            throw ModelError(error.kind, path: path, error.message, remedy: error.remedy)
+        }
+        // Onto an empty directory it may go.
+        guard rename(partial.path, place.path) == 0 else {
+            let code = errno
+            try? FileManager.default.removeItem(at: partial)
+            if code != ENOTEMPTY && code != EEXIST && code != ENOTDIR {
+                throw Failure(
+                    "\(output): cannot be made: \(String(cString: strerror(code)))",
+                    code: Failure.Code.inputOutput
+                )
+            }
+            throw Failure(
+                "\(output): something else was put there meanwhile; choose another output",
+                code: Failure.Code.outputExists
+            )
         }
     }
 

@@ -6,15 +6,16 @@ enum OutputFile {
     ///
     /// - Parameters:
     ///   - replace: Whether a file that is there may be written over.
-    ///   - source: A file that the command reads, which is never written over.
+    ///   - sources: Files that the command reads, which are never written over.
     /// - Throws: `Failure` (73).
-    static func check(_ path: String, replace: Bool, source: String? = nil) throws {
+    static func check(_ path: String, replace: Bool, sources: [String] = []) throws {
         let url = URL(fileURLWithPath: path)
         var isDirectory: ObjCBool = false
         let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
-        let isSource =
-            source.map { URL(fileURLWithPath: $0).resolvingSymlinksInPath() }
-            == url.resolvingSymlinksInPath()
+        let target = url.resolvingSymlinksInPath()
+        let isSource = sources.contains {
+            URL(fileURLWithPath: $0).resolvingSymlinksInPath() == target
+        }
         guard !isSource, !isDirectory.boolValue, !exists || replace else {
             throw Failure(
                 "\(path): there already"

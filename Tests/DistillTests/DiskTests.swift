@@ -145,6 +145,8 @@ struct DiskTests {
             at: output.appendingPathComponent("metrics.jsonl"),
             withIntermediateDirectories: true
         )
+        // As a run leaves it that was killed at once.
+        try Data("{}".utf8).write(to: output.appendingPathComponent(Trainer.settingsFile))
         let blocked = try #require(throws: DistillError.self) {
             try run(world, settings(world, output))
         }

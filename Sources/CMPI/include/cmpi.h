@@ -14,7 +14,8 @@ int cmpi_rank(void);
 int cmpi_count(void);
 /// Processes on this machine, this one among them.
 int cmpi_local_count(void);
-/// Processors that this process may run on, each divided by the processes of this machine that may run there.
+/// Processors that this process may run on, each divided by the processes of this machine that may run there;
+/// below 0 where that is not known.
 double cmpi_processors(void);
 
 /// values (n) are replaced by their sums over all processes.

@@ -17,12 +17,13 @@ struct AtomicFile: ~Copyable {
     private var descriptor: Int32
     private let write: Write
 
-    /// Creates the temporary file beside `url`; one that a killed run left there is replaced.
+    /// Creates the temporary file beside `url`, with this process's number in its name: two that write the
+    /// same file do not meet, and the last one stands.
     ///
     /// - Throws: `ModelError` `io`.
     init(_ url: URL, write: @escaping Write = systemWrite) throws {
         path = url.path
-        temporaryPath = url.path + ".tmp"
+        temporaryPath = "\(url.path).\(getpid()).tmp"
         self.write = write
         descriptor = open(
             temporaryPath,

@@ -79,7 +79,7 @@ struct CriterionCommand: ParsableCommand {
 
         func run() throws {
             let settings = try settings()
-            try OutputFile.check(output, replace: replace, source: input)
+            try OutputFile.check(output, replace: replace, sources: [input])
             let url = URL(fileURLWithPath: input)
             // Nothing is lost by a stop before there is a result.
             let result = try Signals.stoppingAtOnce {

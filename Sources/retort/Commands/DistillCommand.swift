@@ -77,8 +77,8 @@ struct DistillCommand: ParsableCommand {
         }
         if options.isDryRun {
             try settings.validate()
-            let plan = try DistillStage.plan(settings, ranks)
-            if ranks.isFirst { Console.print(plan) }
+            let plan = try DistillPlan(settings, ranks)
+            if ranks.isFirst { Console.print(options.isJSON ? try jsonText(plan) : plan.text) }
             return
         }
         try DistillStage.run(settings, title: "distill", ranks, mustResume: resume)
@@ -160,31 +160,18 @@ enum DistillStage {
         )
     }
 
-    /// What a run would do.
-    static func plan(_ settings: DistillSettings, _ ranks: any Communicator) throws -> String {
-        let trainer = try trainer(settings, ranks)
-        let forecast = trainer.forecast()
-        func list(_ words: [String]) -> String {
-            words.isEmpty ? "none" : words.joined(separator: ", ")
-        }
-        return """
-            distill: \(settings.criterion), \(trainer.totalSteps) steps of \(settings.stepInWords)
-              cache       \(settings.cache)
-              student     \(settings.student.from)
-              output      \(settings.output)
-              signals     \(list(trainer.signals))
-              projectors  \(list(trainer.projectors))
-              tokens      about \(ProgressLine.count(Double(forecast.tokens)))
-              memory      about \(TrainingWords.space(forecast.memory)); this machine has \
-            \(ProgressLine.bytes(forecast.machineMemory))
-              disk        up to \(TrainingWords.space(forecast.disk)); free: \
-            \(forecast.diskFree.map(ProgressLine.bytes) ?? "unknown")
-            """
-    }
-
-    /// One training a directory; the lock goes with the process that holds it.
-    static func lock(_ output: String) throws -> Int32 {
+    /// Refuses a place where something else lies.
+    ///
+    /// - Throws: `Failure` (73).
+    static func requireFree(_ output: String) throws {
         let manager = FileManager.default
+        var isDirectory: ObjCBool = false
+        if manager.fileExists(atPath: output, isDirectory: &isDirectory), !isDirectory.boolValue {
+            throw Failure(
+                "\(output): there is a file of that name; choose another output",
+                code: Failure.Code.outputExists
+            )
+        }
         for name in ["manifest.json", "config.json"]
         where manager.fileExists(atPath: "\(output)/\(name)") {
             throw Failure(
@@ -192,7 +179,23 @@ enum DistillStage {
                 code: Failure.Code.outputExists
             )
         }
-        try manager.createDirectory(atPath: output, withIntermediateDirectories: true)
+    }
+
+    /// One training a directory; the lock goes with the process that holds it.
+    static func lock(_ output: String) throws -> Int32 {
+        try requireFree(output)
+        do {
+            try FileManager.default.createDirectory(
+                atPath: output,
+                withIntermediateDirectories: true
+            )
+        } catch {
+            throw Failure(
+                "\(output): the directory cannot be made: \(error.localizedDescription) Choose another "
+                    + "output, or see to its permissions.",
+                code: Failure.Code.inputOutput
+            )
+        }
         let descriptor = open("\(output)/.lock", O_CREAT | O_RDWR | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else {
             throw Failure("\(output): cannot be written", code: Failure.Code.inputOutput)
@@ -235,8 +238,14 @@ enum DistillStage {
                 + "\(settings.stepInWords), learning rate "
                 + "\(settings.learningRate)\(processes)"
         )
+        if settings.warmupSteps >= trainer.totalSteps {
+            Console.say(
+                "\(title): note: warmup_steps is \(settings.warmupSteps), so the learning rate never gets "
+                    + "to what is asked for"
+            )
+        }
         let progress = ProgressLine(title, unit: "steps")
-        var isFirst = true
+        var (isFirst, isDoneBefore) = (true, false)
         func show(_ metrics: TrainingMetrics) {
             if isFirst { progress.start(at: Double(metrics.step - 1)) }
             isFirst = false
@@ -253,6 +262,7 @@ enum DistillStage {
         }
         func tell(_ notice: TrainingNotice) {
             progress.finish()
+            if notice == .finishedBefore { isDoneBefore = true }
             Console.say("\(title): \(TrainingWords.line(notice))")
         }
         let outcome = try trainer.run(
@@ -264,9 +274,9 @@ enum DistillStage {
         progress.finish()
         switch outcome {
         case .finished(let steps):
+            let time = ProgressLine.duration(Date().timeIntervalSince(start))
             Console.say(
-                "\(title): \(steps) steps done in "
-                    + "\(ProgressLine.duration(Date().timeIntervalSince(start))); the student is "
+                "\(title): \(steps) steps done\(isDoneBefore ? "" : " in \(time)"); the student is "
                     + "\(settings.output)/student"
             )
         case .stopped(let step):

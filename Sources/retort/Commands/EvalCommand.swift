@@ -104,7 +104,7 @@ struct EvalCommand: ParsableCommand {
     private func score() throws {
         let stage = ScoreStage(predictions: models[0], references: models[1])
         for path in [output, scores].compactMap({ $0 }) {
-            try OutputFile.check(path, replace: replace)
+            try OutputFile.check(path, replace: replace, sources: models)
         }
         let (summary, all) = try stage.run()
         if let scores { try stage.write(all, to: scores) }

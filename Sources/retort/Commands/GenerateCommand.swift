@@ -88,7 +88,7 @@ struct GenerateCommand: ParsableCommand {
 
     func run() throws {
         let lines = try PromptFile.read(prompts)
-        try OutputFile.check(output, replace: replace, source: prompts)
+        try OutputFile.check(output, replace: replace, sources: [prompts])
         let (loaded, tokenizer) = try ModelLoading.load(model)
         let template = try PromptTemplate.named(template, modelAt: URL(fileURLWithPath: model))
         let encoded = try lines.map {

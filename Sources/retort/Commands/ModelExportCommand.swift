@@ -52,13 +52,19 @@ extension ModelCommand {
         }
 
         func run() throws {
-            try OutputFile.check(output, replace: replace, source: model)
             let checkpoint = try Checkpoint(
                 URL(fileURLWithPath: model),
                 adapter: adapter.map { URL(fileURLWithPath: $0) }
             )
+            try OutputFile.check(
+                output,
+                replace: replace,
+                sources: [model] + checkpoint.files.map(\.path)
+            )
             let url = URL(fileURLWithPath: output)
-            try GGUFExport.write(checkpoint, type: type.weightType, to: url)
+            try Signals.stoppingAtOnce {
+                try GGUFExport.write(checkpoint, type: type.weightType, to: url)
+            }
             let size = (try FileManager.default.attributesOfItem(atPath: output))[.size]
             Console.say(
                 "\(output): \(checkpoint.configuration.modelType), \(type.rawValue), "

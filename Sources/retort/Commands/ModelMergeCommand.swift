@@ -33,6 +33,10 @@ extension ModelCommand {
         }
 
         func run() throws {
+            try Signals.stoppingAtOnce { try write() }
+        }
+
+        private func write() throws {
             try ModelDirectory.refuseExisting(output)
             let url = URL(fileURLWithPath: base)
             let checkpoint = try Checkpoint(url, adapter: URL(fileURLWithPath: adapter))

@@ -46,7 +46,9 @@ extension ModelCommand {
         func run() throws {
             var settings = shape.settings
             settings.tokenizer = tokenizer
-            try StudentMaker.new(texts: texts, output: output, shape: settings)
+            try Signals.stoppingAtOnce {
+                try StudentMaker.new(texts: texts, output: output, shape: settings)
+            }
         }
     }
 }

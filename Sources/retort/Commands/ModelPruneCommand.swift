@@ -73,7 +73,9 @@ extension ModelCommand {
             guard sample != nil || !settings.cutsWidth else {
                 throw ValidationError("Give --sample, on whose texts importance is measured.")
             }
-            try StudentMaker.prune(model, settings, output: output)
+            try Signals.stoppingAtOnce {
+                try StudentMaker.prune(model, settings, output: output)
+            }
         }
     }
 }

@@ -42,6 +42,10 @@ extension ModelCommand {
         }
 
         func run() throws {
+            try Signals.stoppingAtOnce { try write() }
+        }
+
+        private func write() throws {
             try ModelDirectory.refuseExisting(output)
             let (url, grownURL) = (URL(fileURLWithPath: model), URL(fileURLWithPath: tokenizer))
             let checkpoint = try Checkpoint(url)

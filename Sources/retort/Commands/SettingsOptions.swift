@@ -23,6 +23,13 @@ struct SettingsOptions: ParsableArguments {
             try config.map { try ConfigurationFile($0, overrides: []) }
             ?? ConfigurationFile(overrides: [])
         let stage = file.root[name] ?? file.root
+        guard case .mapping = stage else {
+            throw ConfigurationError(
+                place: stage.place,
+                message: "these are no settings",
+                remedy: "give a key and a value a line, such as `cache: runs/quickstart/cache`"
+            )
+        }
         return try stage.merging(ConfigurationFile(overrides: overrides).root)
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 extension ConfigurationFile.Value {
     /// The value as settings of a type.
@@ -21,7 +22,7 @@ extension ConfigurationFile.Value {
             throw ConfigurationError(
                 place: value.place,
                 message: "unknown key \"\(section).\(key)\"",
-                remedy: near.map { "did you mean \"\($0)\"?" }
+                remedy: Self.hint(key, section) ?? near.map { "did you mean \"\($0)\"?" }
                     ?? "known keys: \(keys.sorted().joined(separator: ", "))"
             )
         }
@@ -56,7 +57,13 @@ extension ConfigurationFile.Value {
         case .valueNotFound(_, let context):
             return wrongKind(context.codingPath, section, "it has no value")
         case .dataCorrupted(let context):
-            return wrongKind(context.codingPath, section, context.debugDescription)
+            return wrongKind(
+                context.codingPath,
+                section,
+                context.debugDescription.contains("\(ComputeType.self)")
+                    ? "it is one of \(ComputeType.allCases.map(\.rawValue).joined(separator: ", "))"
+                    : context.debugDescription
+            )
         @unknown default:
             return ConfigurationError(place: place, message: "\(error)", remedy: "")
         }
@@ -118,7 +125,18 @@ extension ConfigurationFile.Value {
         case is Bool.Type: "true or false"
         case is Int.Type, is UInt64.Type: "a whole number"
         case is Double.Type, is Float.Type: "a number"
-        default: "\(type)"
+        default:
+            "\(type)".hasPrefix("Array")
+                ? "a list, such as [one, two]" : "settings of their own, such as {key: value}"
+        }
+    }
+
+    /// What helps with keys that belong elsewhere.
+    private static func hint(_ key: String, _ section: String) -> String? {
+        switch key {
+        case section: "leave out \"\(key).\": these are its settings"
+        case "runs": "several runs are a pipeline's: `retort run FILE` trains them"
+        default: nil
         }
     }
 

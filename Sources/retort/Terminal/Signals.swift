@@ -17,6 +17,26 @@ enum Signals {
         return try body()
     }
 
+    /// What is removed where a signal ends the program at once.
+    private static let unfinished = Mutex<URL?>(nil)
+
+    /// Runs what fills a directory; what it has made is removed when it fails, or a signal ends it.
+    static func removing(_ directory: URL, _ body: () throws -> Void) throws {
+        unfinished.withLock { $0 = directory }
+        defer { unfinished.withLock { $0 = nil } }
+        do { try body() } catch {
+            try? FileManager.default.removeItem(at: directory)
+            throw error
+        }
+    }
+
+    private static func endNow(_ code: Int32) {
+        unfinished.withLock { directory in
+            if let directory { try? FileManager.default.removeItem(at: directory) }
+            _exit(code)
+        }
+    }
+
     /// Whether a stop was asked for.
     ///
     /// Long loops look at it.
@@ -38,7 +58,7 @@ enum Signals {
         let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
         source.setEventHandler {
             let count = stopRequests.add(1, ordering: .relaxed).newValue
-            if count > 1 || endsAtOnce.load(ordering: .relaxed) { _exit(128 + number) }
+            if count > 1 || endsAtOnce.load(ordering: .relaxed) { endNow(128 + number) }
             Console.say("\nstopping at the next safe point; once more stops at once")
         }
         source.resume()

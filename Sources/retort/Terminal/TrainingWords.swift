@@ -9,11 +9,6 @@ enum TrainingWords {
 
     /// The figures of a step: losses, the total first; speed; memory.
     static func figures(_ metrics: TrainingMetrics) -> String {
-        let first = ["total", "ce", "kd"]
-        let names = first + metrics.losses.keys.filter { !first.contains($0) }.sorted()
-        let losses = names.compactMap { name in
-            metrics.losses[name].map { String(format: "%@ %.3f", name, $0) }
-        }
         var speed = [ProgressLine.count(metrics.tokensPerSecond) + " tokens/s"]
         if let share = metrics.shareOfPeak {
             speed.append(String(format: "%.0f%% of peak", 100 * share))
@@ -21,15 +16,16 @@ enum TrainingWords {
         if let memory = metrics.memoryMiB {
             speed.append(ProgressLine.bytes(Int(memory * 0x1p20)))
         }
-        return ([speed.joined(separator: ", ")] + losses).joined(separator: "  ")
+        return speed.joined(separator: ", ") + "  " + losses(metrics.losses)
     }
 
-    /// Space and what takes it, such as `3.0 MiB (weights 2.0 MiB, logits 1.0 MiB)`.
-    static func space(_ parts: [TrainingForecast.Part]) -> String {
-        let words = parts.filter { $0.bytes > 0 }
-            .map { "\($0.name) \(ProgressLine.bytes($0.bytes))" }
-        return "\(ProgressLine.bytes(TrainingForecast.sum(parts))) "
-            + "(\(words.joined(separator: ", ")))"
+    /// Losses with their names, the total first.
+    private static func losses(_ means: [String: Double]) -> String {
+        let first = ["total", "ce", "kd"]
+        let names = first + means.keys.filter { !first.contains($0) }.sorted()
+        return names.compactMap { name in
+            means[name].map { String(format: "%@ %.3f", name, $0) }
+        }.joined(separator: "  ")
     }
 
     /// A step that changed nothing.
@@ -53,6 +49,12 @@ enum TrainingWords {
             return DisplayText.escaped(
                 "warning: \(path): \(reason); going on from the checkpoint before it"
             )
+        case .resumed(let step, let path):
+            return "going on from step \(step), \(DisplayText.escaped(path))"
+        case .finishedBefore:
+            return "finished before; nothing to do"
+        case .heldOut(let step, let means):
+            return "step \(step), held out: \(losses(means))"
         case .best(let step, let path):
             return "step \(step) is among the best so far: \(DisplayText.escaped(path))"
         }
