@@ -126,7 +126,8 @@ let package = Package(
         .testTarget(
             name: "DistillTests",
             dependencies: [
-                "Distill", "Cache", "CKernels", "Models", "Ranks", "Tensors", "Tokenizers",
+                "Distill", "Cache", "CKernels", "Models", "Ranks", "Scores", "Tensors",
+                "Tokenizers",
                 "TestSupport",
             ],
             resources: [.copy("Fixtures")]

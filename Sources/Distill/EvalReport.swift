@@ -1,4 +1,5 @@
 import Foundation
+import Scores
 
 /// How well a model does on one split of a cache.
 public struct EvalReport: Codable, Sendable, Equatable {
@@ -41,11 +42,37 @@ public struct EvalReport: Codable, Sendable, Equatable {
     public var alignedPositions = 0
     /// Mean ROUGE-L F1 of generated answers, words compared by their stems; nil where none were generated.
     public var rougeL: Double?
+    /// The share of generated answers that are the reference word for word.
+    public var exactMatch: Double?
     /// Answers generated.
     public var answers = 0
+    /// The share of labels that are the most likely token.
+    public var accuracy: Double?
+    /// KL(student || teacher), as `kl`.
+    public var reverseKL: Double?
+    /// KL(student || teacher), as `klNextByte`.
+    public var reverseKLNextByte: Double?
+    /// The share of tokens where the student's most likely token is the teacher's; nil for two vocabularies.
+    public var topOneAgreement: Double?
+    /// The share of tokens where the teacher's most likely token is one of the student's five.
+    public var topFiveAgreement: Double?
+    /// Of the most likely token; nil in reports of older versions.
+    public var calibration: Calibration?
+    /// The 95 % intervals of the means above, by their names here.
+    public var intervals: [String: Estimate]?
+    /// What the baseline is called, and how this model differs from it.
+    public var baseline: String?
+    /// See `baseline`.
+    public var differences: [String: EvalDifference]?
 
     enum CodingKeys: String, CodingKey {
         case name, split, examples, cut, dropped, tokens, bytes, perplexity, kl, rougeL, answers
+        case accuracy, calibration, intervals, baseline, differences
+        case exactMatch = "exact_match"
+        case reverseKL = "reverse_kl"
+        case reverseKLNextByte = "reverse_kl_next_byte"
+        case topOneAgreement = "top1_agreement"
+        case topFiveAgreement = "top5_agreement"
         case crossEntropy = "cross_entropy"
         case crossEntropyPerByte = "cross_entropy_per_byte"
         case teacherCrossEntropy = "teacher_cross_entropy"
@@ -72,37 +99,7 @@ public struct EvalReport: Codable, Sendable, Equatable {
     static func mean(_ sum: Double, _ count: Int) -> Double { finite(sum / Double(max(1, count))) }
 
     /// JSON has no infinity and no NaN: both are the largest number here, worse than any other.
-    private static func finite(_ value: Double) -> Double {
+    static func finite(_ value: Double) -> Double {
         value.isFinite ? value : .greatestFiniteMagnitude
-    }
-
-    /// Reports side by side, one row a model, in plain text; a dash where there is no number.
-    public static func table(_ reports: [EvalReport]) -> String {
-        func number(_ value: Double?, _ digits: Int) -> String {
-            value.map { String(format: abs($0) < 1e9 ? "%.\(digits)f" : "%.1e", $0) } ?? "-"
-        }
-        let head = [
-            "model", "loss/token", "perplexity", "loss/byte", "KL", "KL next byte",
-            "same next byte", "ROUGE-L",
-        ]
-        let rows = reports.map { report in
-            [
-                report.name, number(report.crossEntropy, 4), number(report.perplexity, 2),
-                number(report.crossEntropyPerByte, 4), number(report.kl, 4),
-                number(report.klNextByte, 4),
-                report.nextByteAgreement.map { number($0 * 100, 1) + " %" } ?? "-",
-                number(report.rougeL.map { $0 * 100 }, 2),
-            ]
-        }
-        let widths = head.indices.map { column in
-            ([head] + rows).map { $0[column].count }.max() ?? 0
-        }
-        let lines = ([head, widths.map { String(repeating: "-", count: $0) }] + rows).map { row in
-            row.enumerated().map { column, text in
-                let space = String(repeating: " ", count: widths[column] - text.count)
-                return column == 0 ? text + space : space + text
-            }.joined(separator: "  ")
-        }
-        return lines.joined(separator: "\n") + "\n"
     }
 }

@@ -93,13 +93,15 @@ public final class Evaluator {
         return tokenizer
     }
 
-    /// Sums over positions of one model.
-    private struct Sums {
-        var report: EvalReport
-        var crossEntropy = 0.0, teacherCrossEntropy = 0.0
-        var teacherTokens = 0, teacherBytes = 0
-        var kl = 0.0, klNextByte = 0.0, agreements = 0.0
-        var rougeL = 0.0
+    /// A model's figures, and each example's part in them.
+    public struct Evaluation: Sendable {
+        /// The figures.
+        public var report: EvalReport
+        /// For intervals and comparisons.
+        public var shares = EvalShares()
+        var teacherCrossEntropy = Share(0, weight: 0)
+        var teacherBytes = 0
+        var tokens: [(confidence: Float, isRight: Bool)] = []
     }
 
     /// Looks at one student.
@@ -114,7 +116,7 @@ public final class Evaluator {
         model: any LanguageModel,
         tokenizer: Tokenizer,
         generate: (([EvalPrompt]) throws -> [String])? = nil
-    ) throws -> EvalReport {
+    ) throws -> Evaluation {
         let description = reader.manifest.description
         try StudentEncoder.requireFit(tokenizer, model.configuration)
         let encoder = try StudentEncoder(
@@ -130,8 +132,8 @@ public final class Evaluator {
             compute: compute
         )
         let buckets = NextByteBuckets(tokenizer, vocabulary: head.vocabulary)
-        var sums = Sums(report: EvalReport(name: name, split: options.split))
-        var asked: [(prompt: EvalPrompt, response: String)] = []
+        var found = Evaluation(report: EvalReport(name: name, split: options.split))
+        var asked: [(id: String, prompt: EvalPrompt, response: String)] = []
         try forEachBatch { records in
             let batch = try MicroBatch(
                 records,
@@ -139,40 +141,40 @@ public final class Evaluator {
                 pairs: same,
                 reading: TeacherReading(hiddenOf: description)
             )
-            sums.report.cut += batch.cut
-            sums.report.dropped += batch.dropped
+            found.report.cut += batch.cut
+            found.report.dropped += batch.dropped
             guard !batch.rows.isEmpty else { return }
             let hidden = model.hiddenStates(batch.sequences, tape: nil)
             let student = batch.criterionBatch(hidden: hidden).student
-            let mine = engine.nextBytes(student, head, buckets)
-            let theirs = engine.nextBytes(batch.teacher, teacher.head, teacherBuckets)
-            sums.report.examples += batch.records.count
-            sums.report.tokens += student.count
-            sums.crossEntropy += mine.crossEntropy
-            sums.report.bytes += student.labels.reduce(0) { $0 + tokenizer.bytes(of: $1).count }
-            sums.teacherCrossEntropy += theirs.crossEntropy
-            sums.teacherTokens += batch.teacher.count
-            sums.teacherBytes += batch.teacher.labels.reduce(0) {
+            let mine = engine.figures(student, head, buckets)
+            let theirs = engine.figures(batch.teacher, teacher.head, teacherBuckets)
+            add(mine.rows, batch.records, student, tokenizer, to: &found)
+            for row in theirs.rows {
+                found.teacherCrossEntropy.sum += row.loss
+                found.teacherCrossEntropy.weight += 1
+            }
+            found.teacherBytes += batch.teacher.labels.reduce(0) {
                 $0 + teacherTokenizer.bytes(of: $1).count
             }
-            if same { sums.kl += divergence(student, head, batch.teacher) }
-            compareNextBytes(batch, tokenizer, mine.nextByte, theirs.nextByte, &sums)
+            if same { addGaps(batch, student, head, to: &found.shares) }
+            compareNextBytes(batch, tokenizer, mine.nextByte, theirs.nextByte, &found)
             if generate != nil {
-                asked += batch.records.map { (EvalPrompt($0), $0.response) }
+                asked += batch.records.map { ($0.id, EvalPrompt($0), $0.response) }
             }
         }
-        if let generate { try addAnswers(asked, generate, &sums) }
-        return finish(sums, same: same)
+        if let generate { try addAnswers(asked, generate, &found) }
+        return finish(found)
     }
 
     /// The teacher's own row of the table.
     public func teacherReport() throws -> EvalReport {
-        var report = EvalReport(
-            name: reader.manifest.description.teacher.name,
-            split: options.split
-        )
-        var crossEntropy = 0.0
+        let name = reader.manifest.description.teacher.name
+        var found = Evaluation(report: EvalReport(name: name, split: options.split))
         try forEachBatch { records in
+            var offsets = [0]
+            for record in records {
+                offsets.append(offsets[offsets.count - 1] + record.supervised.count)
+            }
             let labels = records.flatMap { record in
                 record.supervised.map { record.tokenIDs[$0 + 1] }
             }
@@ -184,17 +186,14 @@ public final class Evaluator {
                 ),
                 inputs: labels,
                 labels: labels,
-                offsets: [0, labels.count]
+                offsets: offsets
             )
-            crossEntropy += engine.nextBytes(side, teacher.head, teacherBuckets).crossEntropy
-            report.examples += records.count
-            report.tokens += labels.count
-            report.bytes += labels.reduce(0) { $0 + teacherTokenizer.bytes(of: $1).count }
+            let rows = engine.figures(side, teacher.head, teacherBuckets).rows
+            add(rows, records, side, teacherTokenizer, to: &found)
         }
-        report.setLoss(crossEntropy)
-        report.teacherCrossEntropy = report.crossEntropy
-        report.teacherCrossEntropyPerByte = report.crossEntropyPerByte
-        return report
+        found.teacherCrossEntropy = found.shares.total(.crossEntropy)
+        found.teacherBytes = found.report.bytes
+        return finish(found).report
     }
 
     private func forEachBatch(_ body: ([CacheRecord]) throws -> Void) throws {
@@ -214,53 +213,95 @@ public final class Evaluator {
         }
     }
 
-    private func finish(_ sums: Sums, same: Bool) -> EvalReport {
-        var report = sums.report
-        report.setLoss(sums.crossEntropy)
-        report.teacherCrossEntropy = EvalReport.mean(sums.teacherCrossEntropy, sums.teacherTokens)
-        report.teacherCrossEntropyPerByte =
-            EvalReport.mean(sums.teacherCrossEntropy, sums.teacherBytes)
-        if same { report.kl = EvalReport.mean(sums.kl, report.tokens) }
-        if report.alignedPositions > 0 {
-            report.klNextByte = EvalReport.mean(sums.klNextByte, report.alignedPositions)
-            report.nextByteAgreement = sums.agreements / Double(report.alignedPositions)
+    private func finish(_ found: Evaluation) -> Evaluation {
+        var report = found.report
+        let shares = found.shares
+        report.setLoss(shares.total(.crossEntropy).sum)
+        let theirs = found.teacherCrossEntropy
+        report.teacherCrossEntropy = EvalReport.mean(theirs.sum, Int(theirs.weight))
+        report.teacherCrossEntropyPerByte = EvalReport.mean(theirs.sum, found.teacherBytes)
+        report.accuracy = shares.mean(.accuracy)
+        report.kl = shares.mean(.kl)
+        report.reverseKL = shares.mean(.reverseKL)
+        report.topOneAgreement = shares.mean(.topOneAgreement)
+        report.topFiveAgreement = shares.mean(.topFiveAgreement)
+        report.klNextByte = shares.mean(.klNextByte)
+        report.reverseKLNextByte = shares.mean(.reverseKLNextByte)
+        report.nextByteAgreement = shares.mean(.nextByteAgreement)
+        report.rougeL = shares.mean(.rougeL)
+        report.exactMatch = shares.mean(.exactMatch)
+        report.calibration = Calibration(found.tokens)
+        report.intervals = shares.intervals()
+        var found = found
+        found.report = report
+        return found
+    }
+
+    /// What a model says of its own labels, example by example.
+    private func add(
+        _ rows: [HeadLoss.RowFigures],
+        _ records: [CacheRecord],
+        _ side: SupervisedRows,
+        _ tokenizer: Tokenizer,
+        to found: inout Evaluation
+    ) {
+        for (index, record) in records.enumerated() {
+            let range = side.offsets[index]..<side.offsets[index + 1]
+            let loss = range.reduce(0.0) { $0 + rows[$1].loss }
+            let bytes = range.reduce(0) { $0 + tokenizer.bytes(of: side.labels[$1]).count }
+            let right = range.count { rows[$0].isRight }
+            let count = Double(range.count)
+            found.shares.add(.crossEntropy, record.id, sum: loss, weight: count)
+            found.shares.add(.crossEntropyPerByte, record.id, sum: loss, weight: Double(bytes))
+            found.shares.add(.accuracy, record.id, sum: Double(right), weight: count)
+            found.report.tokens += range.count
+            found.report.bytes += bytes
         }
-        if report.answers > 0 { report.rougeL = sums.rougeL / Double(report.answers) }
-        return report
+        found.report.examples += records.count
+        found.tokens += rows.map { ($0.confidence, $0.isRight) }
     }
 
     private func addAnswers(
-        _ asked: [(prompt: EvalPrompt, response: String)],
+        _ asked: [(id: String, prompt: EvalPrompt, response: String)],
         _ generate: ([EvalPrompt]) throws -> [String],
-        _ sums: inout Sums
+        _ found: inout Evaluation
     ) throws {
         let answers = try generate(asked.map(\.prompt))
         precondition(answers.count == asked.count, "one answer for each prompt")
+        let rouge = RougeL()
         for (answer, question) in zip(answers, asked) {
-            sums.rougeL += RougeL()(answer, reference: question.response)
-            sums.report.answers += 1
+            let references = [question.response]
+            let score = rouge(answer, references: references)
+            let match = ExactMatch.score(answer, references: references)
+            found.shares.add(.rougeL, question.id, sum: score, weight: 1)
+            found.shares.add(.exactMatch, question.id, sum: match, weight: 1)
+            found.report.answers += 1
         }
     }
 
-    /// The sum of KL(teacher || student) over paired rows, at temperature 1.
-    private func divergence(
+    /// How far the student is from the teacher at the same tokens.
+    private func addGaps(
+        _ batch: MicroBatch,
         _ student: SupervisedRows,
         _ head: HeadProduct,
-        _ side: SupervisedRows
-    ) -> Double {
-        engine.compare(
-            HeadLoss.Side(hidden: student.hidden, head: head),
-            HeadLoss.Target(
-                source: .product(
-                    hidden: side.hidden,
-                    head: teacher.head.prefix(head.vocabulary)
-                ),
-                distance: .divergence(.forwardKL),
-                temperature: 1,
-                targetTemperature: 1,
-                weight: 0
-            )
-        ).distance
+        to shares: inout EvalShares
+    ) {
+        let gaps = engine.gaps(
+            student: HeadLoss.Operand(hidden: student.hidden, head: head),
+            teacher: HeadLoss.Operand(hidden: batch.teacher.hidden, head: teacher.head)
+        )
+        for (index, record) in batch.records.enumerated() {
+            let rows = gaps[student.offsets[index]..<student.offsets[index + 1]]
+            let figures: [(EvalMeasure, Double)] = [
+                (.kl, rows.reduce(0) { $0 + $1.forward }),
+                (.reverseKL, rows.reduce(0) { $0 + $1.reverse }),
+                (.topOneAgreement, Double(rows.count(where: \.isTop))),
+                (.topFiveAgreement, Double(rows.count(where: \.isInTopFive))),
+            ]
+            for (measure, sum) in figures {
+                shares.add(measure, record.id, sum: sum, weight: Double(rows.count))
+            }
+        }
     }
 
     private func compareNextBytes(
@@ -268,7 +309,7 @@ public final class Evaluator {
         _ tokenizer: Tokenizer,
         _ mine: Matrix,
         _ theirs: Matrix,
-        _ sums: inout Sums
+        _ found: inout Evaluation
     ) {
         for example in batch.records.indices {
             let (first, last) = (batch.offsets[example], batch.offsets[example + 1])
@@ -277,12 +318,21 @@ public final class Evaluator {
                 student: batch.labels[first..<last].map { tokenizer.bytes(of: $0) },
                 teacher: batch.teacher.labels[start..<end].map { teacherTokenizer.bytes(of: $0) }
             )
+            var sums = (forward: 0.0, reverse: 0.0, agreements: 0)
             for (i, j) in pairs {
                 let q = UnsafeBufferPointer(start: mine.row(first + i), count: mine.columns)
                 let p = UnsafeBufferPointer(start: theirs.row(start + j), count: theirs.columns)
-                sums.klNextByte += NextByteBuckets.divergence(p, q)
+                sums.forward += NextByteBuckets.divergence(p, q)
+                sums.reverse += NextByteBuckets.divergence(q, p)
                 sums.agreements += largestIndex(p) == largestIndex(q) ? 1 : 0
-                sums.report.alignedPositions += 1
+            }
+            found.report.alignedPositions += pairs.count
+            for (measure, sum) in [
+                (EvalMeasure.klNextByte, sums.forward), (.reverseKLNextByte, sums.reverse),
+                (.nextByteAgreement, Double(sums.agreements)),
+            ] {
+                let id = batch.records[example].id
+                found.shares.add(measure, id, sum: sum, weight: Double(pairs.count))
             }
         }
     }

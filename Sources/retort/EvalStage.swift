@@ -20,9 +20,11 @@ struct EvalSettings: Codable, Equatable {
     var temperature: Float = 0
     /// Of the sampling.
     var seed: UInt64 = 10
+    /// The name of the model that the others are compared with, example by example; nil for none.
+    var baseline: String?
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case split, limit, generate, temperature, seed
+        case split, limit, generate, temperature, seed, baseline
         case maxNewTokens = "max_new_tokens"
     }
 
@@ -34,11 +36,22 @@ struct EvalSettings: Codable, Equatable {
             value = try c.decodeIfPresent(T.self, forKey: key) ?? value
         }
         limit = try c.decodeIfPresent(Int.self, forKey: .limit)
+        baseline = try c.decodeIfPresent(String.self, forKey: .baseline)
         try set(.split, &split)
         try set(.generate, &generate)
         try set(.maxNewTokens, &maxNewTokens)
         try set(.temperature, &temperature)
         try set(.seed, &seed)
+    }
+
+    /// - Throws: `ConfigurationError` for a baseline that is none of the models.
+    func requireBaseline(among names: [String]) throws {
+        guard let baseline, !names.contains(baseline) else { return }
+        throw ConfigurationError(
+            place: "eval.baseline",
+            message: "\"\(baseline)\" is none of the models",
+            remedy: "they are \(names.joined(separator: ", "))"
+        )
     }
 
     func validate() throws {
@@ -79,8 +92,10 @@ enum EvalStage {
         output: URL?
     ) throws -> EvalFile {
         try settings.validate()
+        try settings.requireBaseline(among: models.map(\.name))
         let reader = try CacheReader(directory: URL(fileURLWithPath: cache))
-        let inputs = try inputs(reader, models, settings)
+        var inputs = try inputs(reader, models, settings)
+        inputs["figures"] = figuresVersion
         if let output, let known = EvalFile.read(output), known.inputs == inputs {
             Console.say("eval: \(output.path) is up to date")
             return known
@@ -102,13 +117,14 @@ enum EvalStage {
             options: options
         )
         Console.say("eval: teacher, from the cache")
-        var reports = [try evaluator.teacherReport()]
+        let teacher = try evaluator.teacherReport()
+        var found: [Evaluator.Evaluation] = []
         for (name, path) in models {
             Console.say("eval: \(name)")
             try stopIfAsked()
             let (model, tokenizer) = try ModelLoading.load(path)
             let template = try PromptTemplate.named(reader.manifest.description.template)
-            reports.append(
+            found.append(
                 try evaluator.evaluate(
                     name,
                     model: model,
@@ -118,6 +134,7 @@ enum EvalStage {
                 )
             )
         }
+        let reports = [teacher] + compared(found, with: settings.baseline)
         let file = EvalFile(inputs: inputs, reports: reports)
         for report in reports where report.cut + report.dropped > 0 {
             Console.say(
@@ -129,10 +146,30 @@ enum EvalStage {
         do {
             try Data(jsonText(file).utf8).write(to: output, options: .atomic)
         } catch {
-            Console.print(EvalReport.table(reports))
+            Console.print(EvalTable(reports).text)
             throw error
         }
         return file
+    }
+
+    /// What `eval.json` has figures of: one of an older version is made anew.
+    private static let figuresVersion = "2"
+
+    /// The reports, each with what it differs in from the baseline's.
+    private static func compared(
+        _ found: [Evaluator.Evaluation],
+        with baseline: String?
+    ) -> [EvalReport] {
+        guard let baseline, let base = found.first(where: { $0.report.name == baseline }) else {
+            return found.map(\.report)
+        }
+        return found.map { one in
+            var report = one.report
+            guard report.name != baseline else { return report }
+            report.baseline = baseline
+            report.differences = one.shares.differences(from: base.shares)
+            return report
+        }
     }
 
     private static func stopIfAsked() throws {

@@ -104,6 +104,7 @@ struct Pipeline {
         }
         try extract.validate()
         try eval.validate()
+        try eval.requireBaseline(among: runs.map(\.name))
     }
 
     private static func student(

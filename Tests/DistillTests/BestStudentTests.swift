@@ -171,7 +171,7 @@ struct BestStudentTests {
                 options: .init(temperature: 0, maxNewTokens: 12)
             )
         }
-        #expect(report.rougeL == scores[(order.first ?? 1) - 1])
+        #expect(report.report.rougeL == scores[(order.first ?? 1) - 1])
     }
 
     @Test("each step's samples are there once, and a resumed run takes the same")

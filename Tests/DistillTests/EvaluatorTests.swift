@@ -1,5 +1,6 @@
 import Foundation
 import Models
+import Scores
 import Tensors
 import Testing
 import Tokenizers
@@ -51,8 +52,9 @@ struct EvaluatorTests {
             "student",
             model: model,
             tokenizer: tokenizer
-        )
+        ).report
         var (ce, teacherCE, kl, tokens, bytes) = (0.0, 0.0, 0.0, 0, 0)
+        var (reverse, right, top, five) = (0.0, 0, 0, 0)
         let head = try world.reader.teacherHead()
         let width = TinyWorld.width
         for index in try 0..<world.reader.shard(0).splits.count {
@@ -84,6 +86,12 @@ struct EvaluatorTests {
                 ce -= student[label]
                 teacherCE -= theirs[label]
                 kl += zip(theirs, student).reduce(0) { $0 + exp($1.0) * ($1.0 - $1.1) }
+                reverse += zip(theirs, student).reduce(0) { $0 + exp($1.1) * ($1.1 - $1.0) }
+                let order = student.indices.sorted { student[$0] > student[$1] }
+                let wanted = theirs.indices.max { theirs[$0] < theirs[$1] }
+                right += order[0] == label ? 1 : 0
+                top += order[0] == wanted ? 1 : 0
+                five += order.prefix(5).contains(wanted ?? -1) ? 1 : 0
                 tokens += 1
                 bytes += tokenizer.bytes(of: UInt32(label)).count
             }
@@ -93,9 +101,17 @@ struct EvaluatorTests {
         #expect(abs(report.crossEntropyPerByte - ce / Double(bytes)) < 1e-5)
         #expect(abs((report.teacherCrossEntropy ?? 0) - teacherCE / Double(tokens)) < 1e-5)
         #expect(abs((report.kl ?? 0) - kl / Double(tokens)) < 1e-5)
+        #expect(abs((report.reverseKL ?? 0) - reverse / Double(tokens)) < 1e-5)
+        #expect(report.accuracy == Double(right) / Double(tokens))
+        #expect(report.topOneAgreement == Double(top) / Double(tokens))
+        #expect(report.topFiveAgreement == Double(five) / Double(tokens))
+        #expect(report.calibration?.bins.reduce(0) { $0 + $1.count } == tokens)
+        let interval = try #require(report.intervals?["cross_entropy"])
+        #expect(abs(interval.mean - report.crossEntropy) < 1e-12 && interval.low < interval.high)
         // With one token a byte the next byte is the next token.
         #expect(report.alignedPositions == tokens)
         #expect(abs((report.klNextByte ?? 0) - kl / Double(tokens)) < 1e-5)
+        #expect(abs((report.reverseKLNextByte ?? 0) - reverse / Double(tokens)) < 1e-5)
         let teacher = try evaluator(world, tokenizer).teacherReport()
         #expect(abs(teacher.crossEntropy - teacherCE / Double(tokens)) < 1e-5)
     }
@@ -128,18 +144,18 @@ struct EvaluatorTests {
             model: try TinyWorld.model(tokenizer),
             tokenizer: tokenizer,
             generate: { $0.map { "an onion \($0.prompt)" } }
-        )
+        ).report
         let plain = try evaluator(world, teacher).evaluate(
             "plain",
             model: try TinyWorld.model(teacher),
             tokenizer: teacher
-        )
+        ).report
         #expect(report.kl == nil && plain.kl != nil)
         #expect((report.klNextByte ?? 0) > 0 && report.tokens < plain.tokens)
         #expect(report.bytes == plain.bytes && report.alignedPositions == report.tokens)
         #expect(report.answers == 3 && report.rougeL != nil)
-        let table = EvalReport.table([report, plain])
-        #expect(table.contains("KL next byte") && table.split(separator: "\n").count == 4)
+        let table = EvalTable([report, plain]).text
+        #expect(table.contains("KL byte") && table.split(separator: "\n").count == 5)
         let again = try JSONDecoder().decode(EvalReport.self, from: JSONEncoder().encode(report))
         #expect(again == report)
     }
@@ -157,7 +173,7 @@ struct EvaluatorTests {
                 from: JSONEncoder().encode(report)
             )
             #expect(again == report)
-            #expect(EvalReport.table([report]).split(separator: "\n").allSatisfy { $0.count < 120 })
+            #expect(EvalTable([report]).text.split(separator: "\n").allSatisfy { $0.count < 120 })
         }
     }
 

@@ -109,7 +109,7 @@ struct StudentFamilyTests {
             "student",
             model: try checkpoint.model(),
             tokenizer: Tokenizer(directory: student)
-        )
+        ).report
         let heldOut = try required(last?.heldOut?["ce"])
         #expect(abs(report.crossEntropy - heldOut) < 1e-5)
     }

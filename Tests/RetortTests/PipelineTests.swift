@@ -64,7 +64,7 @@ struct PipelineTests {
             try writePipeline(in: folder, student: freshStudent)
             let first = try RetortProcess.run(run, in: folder)
             #expect(first.code == 0, "\(first.errors)")
-            #expect(first.output.contains("KL next byte"))
+            #expect(first.output.contains("KL byte"))
             let sft = try weights(folder, "sft")
             let dskd = try weights(folder, "dskd")
             #expect(sft != dskd)

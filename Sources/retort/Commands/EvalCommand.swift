@@ -8,7 +8,9 @@ struct EvalCommand: ParsableCommand {
         commandName: "eval",
         abstract: "Measure models on the held-out part of a cache.",
         discussion: """
-            Prints a table: loss and perplexity, KL to the cached teacher, ROUGE-L of generated answers.
+            Prints a table: loss and perplexity, KL to the cached teacher and how often both agree, expected \
+            calibration error, ROUGE-L and exact match of generated answers; --json and --output have more \
+            (reverse KL, calibration by bins, 95 % intervals).
             KL compares whole vocabularies where student and teacher have the same one. KL of the next \
             byte compares, where both have a token boundary, the probabilities of what byte comes next: \
             it is defined for any two vocabularies.
@@ -18,19 +20,23 @@ struct EvalCommand: ParsableCommand {
             match Super-NaturalInstructions'; of several references the nearest counts.
 
             Examples:
-              retort eval runs/quickstart/sft/student runs/quickstart/dskd/student \\
-                --cache runs/quickstart/cache
+              retort eval runs/quickstart/sft runs/quickstart/dskd \\
+                --cache runs/quickstart/cache --baseline runs/quickstart/sft
               retort eval --score-only predictions.jsonl references.jsonl --json
             """
     )
 
     @Argument(
-        help: "Hugging Face directories; with --score-only the predictions and the references."
+        help:
+            "Runs or Hugging Face directories; with --score-only the predictions and the references."
     )
     var models: [String]
 
     @Option(help: "The cache directory.")
     var cache: String?
+
+    @Option(help: "One of the models: the others are marked where they are surely better or worse.")
+    var baseline: String?
 
     @Flag(help: "Score texts: PREDICTIONS.jsonl REFERENCES.jsonl.")
     var scoreOnly = false
@@ -70,8 +76,8 @@ struct EvalCommand: ParsableCommand {
             guard models.count == 2 else {
                 throw ValidationError("--score-only takes PREDICTIONS.jsonl and REFERENCES.jsonl")
             }
-            guard cache == nil else {
-                throw ValidationError("--score-only reads no cache: leave out --cache")
+            guard cache == nil, baseline == nil else {
+                throw ValidationError("--score-only reads no cache and has no baseline")
             }
         } else {
             guard cache != nil else {
@@ -88,17 +94,28 @@ struct EvalCommand: ParsableCommand {
         var settings = EvalSettings()
         settings.split = split
         settings.limit = limit
+        settings.baseline = baseline
         settings.generate = !noGenerate
         settings.maxNewTokens = maxNewTokens
         settings.temperature = temperature
         settings.seed = seed
         let file = try EvalStage.run(
             cache: cache ?? "",
-            models: models.map { ($0, $0) },
+            models: models.map { ($0, Self.student($0)) },
             settings: settings,
             output: output.map { URL(fileURLWithPath: $0) }
         )
-        Console.print(isJSON ? try jsonText(file) : EvalReport.table(file.reports))
+        Console.print(isJSON ? try jsonText(file) : EvalTable(file.reports).text)
+    }
+
+    /// A run's directory stands for its student.
+    private static func student(_ path: String) -> String {
+        let manager = FileManager.default
+        let student = path + "/student"
+        let isRun =
+            manager.fileExists(atPath: student + "/config.json")
+            && !manager.fileExists(atPath: path + "/config.json")
+        return isRun ? student : path
     }
 
     private func score() throws {

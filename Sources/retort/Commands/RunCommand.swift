@@ -77,7 +77,7 @@ struct RunCommand: ParsableCommand {
         if isJSON {
             Console.print(try jsonText(result))
         } else {
-            Console.print("\n" + EvalReport.table(result.reports))
+            Console.print("\n" + EvalTable(result.reports).text)
         }
         conclude(pipeline)
     }
@@ -158,7 +158,7 @@ struct RunCommand: ParsableCommand {
         let students = pipeline.runs.map { "\($0.settings.output)/student" }
         Console.say(
             """
-            "loss/byte" and "KL next byte" compare models with different vocabularies; lower is better.
+            "loss/byte" and "KL byte" compare models with different vocabularies; lower is better.
 
             The files:
               \(pipeline.extract.output)  the teacher's cache: retort cache inspect \
