@@ -5,7 +5,16 @@ public struct EvalShares: Sendable {
     /// Parts by example, as the cache names them.
     private(set) var shares: [EvalMeasure: [(id: String, share: Share)]] = [:]
 
-    mutating func add(_ measure: EvalMeasure, _ id: String, sum: Double, weight: Double) {
+    /// None.
+    public init() {}
+
+    /// Adds an example's part in a mean.
+    public mutating func add(
+        _ measure: EvalMeasure,
+        _ id: String,
+        sum: Double,
+        weight: Double = 1
+    ) {
         shares[measure, default: []].append((id, Share(sum, weight: weight)))
     }
 
@@ -71,6 +80,15 @@ public struct EvalDifference: Codable, Sendable, Equatable {
         case better, worse
         /// It does not.
         case undecided
+
+        /// Behind a figure of a table.
+        public var mark: String {
+            switch self {
+            case .better: "+"
+            case .worse: "-"
+            case .undecided: " "
+            }
+        }
     }
 
     /// Paired by example.

@@ -72,17 +72,25 @@ public struct EvalTable {
         let rows = reports.map { report in
             [Self.shortened(report.name)] + columns.map { Self.cell($0, report) }
         }
-        let widths = head.indices.map { column in
-            ([head] + rows).map { $0[column].count }.max() ?? 0
-        }
+        return Self.laid(out: [head] + rows) + notes
+    }
+
+    /// Lines of cells, the first those of the head: the first column to the left, the others to the right.
+    public static func laid(out lines: [[String]]) -> String {
+        guard let head = lines.first else { return "" }
+        let widths = head.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
         let rule = widths.map { String(repeating: "-", count: $0) }
-        let lines = ([head, rule] + rows).map { row in
+        return ([head, rule] + lines.dropFirst()).map { row in
             row.enumerated().map { column, text in
                 let space = String(repeating: " ", count: widths[column] - text.count)
                 return column == 0 ? text + space : space + text
-            }.joined(separator: "  ")
-        }
-        return lines.joined(separator: "\n") + "\n" + notes
+            }.joined(separator: "  ") + "\n"
+        }.joined()
+    }
+
+    /// What the marks mean.
+    public static func markNote(_ baseline: String) -> String {
+        "+ and -: better and worse than \(baseline), in 95 of 100 samples of as many examples."
     }
 
     private var notes: String {
@@ -90,27 +98,22 @@ public struct EvalTable {
         var notes =
             hundreds.isEmpty ? [] : ["x 100: \(hundreds.joined(separator: ", "))."]
         if let baseline = reports.compactMap(\.baseline).first {
-            notes.append(
-                "+ and -: better and worse than \(baseline), in 95 of 100 samples of as many examples."
-            )
+            notes.append(Self.markNote(baseline))
         }
         return "\n" + notes.joined(separator: "\n") + "\n"
     }
 
     private static func cell(_ column: Column, _ report: EvalReport) -> String {
         let isCompared = report.differences != nil
-        let mark =
-            switch column.measure.flatMap({ report.differences?[$0.rawValue]?.verdict }) {
-            case .better?: "+"
-            case .worse?: "-"
-            case .undecided?, nil: isCompared ? " " : ""
-            }
+        let verdict = column.measure.flatMap { report.differences?[$0.rawValue]?.verdict }
+        let mark = verdict?.mark ?? (isCompared ? " " : "")
         guard let value = column.value(report) else { return "-" + (isCompared ? " " : "") }
         let shown = value * column.factor
         return String(format: abs(shown) < 1e9 ? "%.\(column.digits)f" : "%.1e", shown) + mark
     }
 
-    private static func shortened(_ name: String) -> String {
+    /// The end of a name, which says more than its start.
+    public static func shortened(_ name: String) -> String {
         name.count <= nameWidth ? name : "…" + name.suffix(nameWidth - 1)
     }
 }

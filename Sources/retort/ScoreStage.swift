@@ -56,7 +56,8 @@ struct ScoreStage {
         return (summary, scores)
     }
 
-    private static func percent(_ scores: [Double]) -> Estimate {
+    /// Scores of 0 to 1 as a mean x 100 with its interval.
+    static func percent(_ scores: [Double]) -> Estimate {
         let found = Bootstrap().estimate(scores.map { Share($0) })
         let one = found ?? Estimate(mean: 0, low: 0, high: 0)
         return Estimate(mean: 100 * one.mean, low: 100 * one.low, high: 100 * one.high)

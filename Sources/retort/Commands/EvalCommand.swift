@@ -1,6 +1,7 @@
 import ArgumentParser
 import Distill
 import Foundation
+import Models
 
 /// Stage three.
 struct EvalCommand: ParsableCommand {
@@ -19,9 +20,14 @@ struct EvalCommand: ParsableCommand {
             against {"references": […]} of the same line. ROUGE-L is rouge_score's with Porter stems, exact \
             match Super-NaturalInstructions'; of several references the nearest counts.
 
+            With --data models answer prompts of a file ({"prompt" or "instruction", "input", "output"} a line, \
+            "output" a text or a list): greedily, and sampled at temperature 1 once for each of five seeds, \
+            whose mean and deviation the papers report.
+
             Examples:
               retort eval runs/quickstart/sft runs/quickstart/dskd \\
                 --cache runs/quickstart/cache --baseline runs/quickstart/sft
+              retort eval runs/quickstart/sft runs/quickstart/dskd --data test.jsonl --answers answers
               retort eval --score-only predictions.jsonl references.jsonl --json
             """
     )
@@ -38,13 +44,31 @@ struct EvalCommand: ParsableCommand {
     @Option(help: "One of the models: the others are marked where they are surely better or worse.")
     var baseline: String?
 
+    @Option(help: "Prompts with references, JSON Lines, in the place of a cache.")
+    var data: String?
+
+    @Option(help: "With --data: seeds of the sampling, as in 10,20,30; none leaves it out.")
+    var seeds = "10,20,30,40,50"
+
+    @Option(help: "With --data: prompt template (default: the run's own, or what the model says).")
+    var template: String?
+
+    @Option(help: "With --data: choose among the tokens that together have this probability.")
+    var topP: Float = 1
+
+    @Option(help: "With --data: no run of so many tokens occurs twice in an answer; 0 allows it.")
+    var noRepeatNgram = 6
+
+    @Option(help: "With --data: a directory that gets the answers with their scores.")
+    var answers: String?
+
     @Flag(help: "Score texts: PREDICTIONS.jsonl REFERENCES.jsonl.")
     var scoreOnly = false
 
     @Option(help: "With --score-only: where each answer's own scores go, one a line.")
     var scores: String?
 
-    @Flag(help: "With --score-only: write over files that are there.")
+    @Flag(help: "With --score-only and --data: write over files that are there.")
     var replace = false
 
     @Option(help: "Where the figures go as JSON.")
@@ -59,11 +83,11 @@ struct EvalCommand: ParsableCommand {
     @Flag(help: "Leave out generation and with it ROUGE-L.")
     var noGenerate = false
 
-    @Option(help: "Most tokens of an answer.")
-    var maxNewTokens = EvalSettings().maxNewTokens
+    @Option(help: "Most tokens of an answer (default: 128; 256 with --data).")
+    var maxNewTokens: Int?
 
-    @Option(help: "Of the sampling; 0 is greedy.")
-    var temperature = EvalSettings().temperature
+    @Option(help: "Of the sampling; 0 is greedy (default: 0; 1 with --data, besides greedy).")
+    var temperature: Float?
 
     @Option(help: "Of the sampling.")
     var seed = EvalSettings().seed
@@ -76,28 +100,49 @@ struct EvalCommand: ParsableCommand {
             guard models.count == 2 else {
                 throw ValidationError("--score-only takes PREDICTIONS.jsonl and REFERENCES.jsonl")
             }
-            guard cache == nil, baseline == nil else {
-                throw ValidationError("--score-only reads no cache and has no baseline")
+            guard cache == nil, baseline == nil, data == nil else {
+                throw ValidationError(
+                    "--score-only reads no cache and no --data, and has no baseline"
+                )
             }
         } else {
-            guard cache != nil else {
-                throw ValidationError("give the cache with --cache, or --score-only for texts")
+            guard (cache != nil) != (data != nil) else {
+                throw ValidationError(
+                    "give either --cache or --data; --score-only for texts that are there already"
+                )
             }
-            guard scores == nil, !replace else {
-                throw ValidationError("--scores and --replace go with --score-only")
+            guard data != nil || (answers == nil && template == nil) else {
+                throw ValidationError("--answers and --template go with --data")
+            }
+            guard limit ?? 1 > 0, (1...1_000_000).contains(maxNewTokens ?? 1),
+                temperature ?? 1 >= 0, topP > 0, topP <= 1, noRepeatNgram >= 0
+            else {
+                throw ValidationError(
+                    "--limit and --max-new-tokens must be positive, --temperature and --no-repeat-ngram "
+                        + "not negative, --top-p above 0 and at most 1"
+                )
+            }
+            guard seedNumbers != nil else {
+                throw ValidationError("--seeds takes whole numbers with commas between, or none")
+            }
+            guard scores == nil, !replace || data != nil else {
+                throw ValidationError(
+                    "--scores goes with --score-only, --replace with that or --data"
+                )
             }
         }
     }
 
     func run() throws {
         if scoreOnly { return try score() }
+        if let data { return try answer(data) }
         var settings = EvalSettings()
         settings.split = split
         settings.limit = limit
         settings.baseline = baseline
         settings.generate = !noGenerate
-        settings.maxNewTokens = maxNewTokens
-        settings.temperature = temperature
+        settings.maxNewTokens = maxNewTokens ?? settings.maxNewTokens
+        settings.temperature = temperature ?? settings.temperature
         settings.seed = seed
         let file = try EvalStage.run(
             cache: cache ?? "",
@@ -106,6 +151,39 @@ struct EvalCommand: ParsableCommand {
             output: output.map { URL(fileURLWithPath: $0) }
         )
         Console.print(isJSON ? try jsonText(file) : EvalTable(file.reports).text)
+    }
+
+    /// Nil where they are no numbers.
+    private var seedNumbers: [UInt64]? {
+        guard seeds != "none", !seeds.isEmpty else { return [] }
+        let parts = seeds.split(separator: ",", omittingEmptySubsequences: false)
+        let numbers = parts.compactMap { UInt64($0.trimmingCharacters(in: .whitespaces)) }
+        return numbers.count == parts.count ? numbers : nil
+    }
+
+    private func answer(_ data: String) throws {
+        if let output { try OutputFile.check(output, replace: replace, sources: models + [data]) }
+        var settings = EvalSettings()
+        settings.baseline = baseline
+        try settings.requireBaseline(among: models)
+        let report = try AnswerEval(
+            data: data,
+            models: models.map { ($0, Self.student($0)) },
+            seeds: seedNumbers ?? [],
+            sampling: SamplingOptions(
+                temperature: temperature ?? 1,
+                topP: topP,
+                noRepeatNgram: noRepeatNgram,
+                maxNewTokens: maxNewTokens ?? 256
+            ),
+            template: template,
+            limit: limit,
+            baseline: baseline,
+            answers: answers
+        ).run()
+        let json = try jsonText(report)
+        if let output { try RunFiles.write(Data(json.utf8), to: URL(fileURLWithPath: output)) }
+        Console.print(isJSON ? json : report.table)
     }
 
     /// A run's directory stands for its student.

@@ -1,0 +1,240 @@
+import Distill
+import Extract
+import Foundation
+import Models
+import Scores
+import Tokenizers
+
+/// Answers of models to a file of prompts with references, as the papers measure them: sampled once a seed,
+/// and greedily besides.
+struct AnswerEval {
+    /// Prompts and references of a JSON Lines file.
+    let data: String
+    /// A name and a directory or GGUF file each.
+    let models: [(name: String, path: String)]
+    /// Seeds of the sampling; none leaves it out.
+    let seeds: [UInt64]
+    /// How the sampled ones are drawn.
+    let sampling: SamplingOptions
+    /// The prompt template; nil takes the run's own, or what the model says.
+    let template: String?
+    /// The first so many prompts; nil for all.
+    let limit: Int?
+    /// The model that the others are compared with.
+    let baseline: String?
+    /// Where the answers are written; nil for nowhere.
+    let answers: String?
+
+    /// A prompt with what it is held against.
+    private struct Question {
+        let prompt: EvalPrompt
+        let references: [String]
+    }
+
+    /// What was found, figures x 100.
+    struct Report: Codable, Equatable {
+        struct Sampled: Codable, Equatable {
+            var seeds: [UInt64]
+            /// The mean over seeds of each one's mean over prompts, and the sample deviation between them.
+            var mean: Double, deviation: Double
+            /// By seed.
+            var means: [Double]
+        }
+
+        struct Model: Codable, Equatable {
+            var name: String
+            var template: String
+            /// Greedy answers, with 95 % intervals.
+            var rougeL: Estimate, exactMatch: Estimate
+            var sampledRougeL: Sampled?
+            var sampledExactMatch: Sampled?
+            /// Greedy ROUGE-L less the baseline's, prompt by prompt.
+            var difference: EvalDifference?
+
+            enum CodingKeys: String, CodingKey {
+                case name, template, rougeL, difference
+                case exactMatch = "exact_match"
+                case sampledRougeL = "sampled_rougeL"
+                case sampledExactMatch = "sampled_exact_match"
+            }
+        }
+
+        var data: String
+        var prompts: Int
+        var baseline: String?
+        var models: [Model]
+    }
+
+    /// - Throws: `Failure` naming file and line, or with code 75 where a stop was asked for; `ModelError`,
+    ///   `TokenizerError`.
+    func run() throws -> Report {
+        let questions = try questions()
+        var report = Report(data: data, prompts: questions.count, baseline: baseline, models: [])
+        var shares: [String: EvalShares] = [:]
+        for (name, path) in models {
+            let (found, greedy) = try evaluate(name, path, questions)
+            report.models.append(found)
+            for (index, score) in greedy.rougeL.enumerated() {
+                shares[name, default: EvalShares()].add(.rougeL, "\(index)", sum: 100 * score)
+            }
+        }
+        if let baseline, let base = shares[baseline] {
+            for index in report.models.indices where report.models[index].name != baseline {
+                let own = shares[report.models[index].name] ?? EvalShares()
+                report.models[index].difference =
+                    own.differences(from: base)[EvalMeasure.rougeL.rawValue]
+            }
+        }
+        return report
+    }
+
+    private func questions() throws -> [Question] {
+        try PromptFile.read(data).prefix(limit ?? .max).enumerated().map { index, line in
+            guard let references = ScoreFile.references(of: line.object) else {
+                throw Failure(
+                    "\(data): prompt \(index + 1) has no references: give \"references\", \"output\" or "
+                        + "\"response\", a text or a list of texts",
+                    code: Failure.Code.badData
+                )
+            }
+            let prompt = EvalPrompt(prompt: line.prompt, input: line.input ?? "")
+            return Question(prompt: prompt, references: references)
+        }
+    }
+
+    private func evaluate(
+        _ name: String,
+        _ path: String,
+        _ questions: [Question]
+    ) throws -> (Report.Model, TextScores) {
+        let (model, tokenizer) = try ModelLoading.load(path)
+        let wanted = template ?? Self.runTemplate(of: path) ?? PromptTemplate.automatic
+        let template = try PromptTemplate.named(wanted, modelAt: URL(fileURLWithPath: path))
+        let answering = StudentAnswers(model, tokenizer, template: template)
+        func scores(_ options: SamplingOptions, _ kind: String) throws -> TextScores {
+            Console.say("eval: \(name), \(kind)")
+            let given = try answering(
+                questions.map(\.prompt),
+                options: options,
+                check: { ModelLoading.warn($0, tooLongFor: model) },
+                shouldStop: { Signals.shouldStop }
+            )
+            guard !Signals.shouldStop else {
+                throw Failure("eval: stopped", code: Failure.Code.stopped)
+            }
+            var scores = TextScores()
+            for (answer, question) in zip(given, questions) {
+                scores.add(answer, references: question.references)
+            }
+            try write(given, questions, scores, "\(name)-\(kind)")
+            return scores
+        }
+        var greedyOptions = sampling
+        greedyOptions.temperature = 0
+        let greedy = try scores(greedyOptions, "greedy")
+        let drawn = try seeds.map { seed in
+            var options = sampling
+            options.seed = seed
+            return try scores(options, "seed \(seed)")
+        }
+        let report = Report.Model(
+            name: name,
+            template: template.name,
+            rougeL: ScoreStage.percent(greedy.rougeL),
+            exactMatch: ScoreStage.percent(greedy.exactMatch),
+            sampledRougeL: sampled(drawn.map(\.rougeL)),
+            sampledExactMatch: sampled(drawn.map(\.exactMatch))
+        )
+        return (report, greedy)
+    }
+
+    private func sampled(_ scores: [[Double]]) -> Report.Sampled? {
+        guard !scores.isEmpty else { return nil }
+        let means = scores.map { 100 * $0.reduce(0, +) / Double(max(1, $0.count)) }
+        let mean = means.reduce(0, +) / Double(means.count)
+        let squares = means.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+        let deviation = (squares / Double(max(1, means.count - 1))).squareRoot()
+        return Report.Sampled(seeds: seeds, mean: mean, deviation: deviation, means: means)
+    }
+
+    /// What a run was trained with, where the model is a run's student.
+    private static func runTemplate(of path: String) -> String? {
+        let run = URL(fileURLWithPath: path).deletingLastPathComponent()
+        let file = run.appendingPathComponent("config.resolved.json")
+        guard let data = try? Data(contentsOf: file), data.count < 1 << 20,
+            let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any]
+        else { return nil }
+        return object["template"] as? String
+    }
+
+    /// One answer a line, with its scores.
+    private struct Line: Codable {
+        let prompt: String, prediction: String
+        let references: [String]
+        let rougeL: Double, exactMatch: Double
+
+        enum CodingKeys: String, CodingKey {
+            case prompt, prediction, references, rougeL
+            case exactMatch = "exact_match"
+        }
+    }
+
+    private func write(
+        _ given: [String],
+        _ questions: [Question],
+        _ scores: TextScores,
+        _ name: String
+    ) throws {
+        guard let answers else { return }
+        // A model's path may well lead out of the directory.
+        let safe = String(name.map { $0.isLetter || $0.isNumber || ".-".contains($0) ? $0 : "_" })
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        var lines = Data()
+        for (index, question) in questions.enumerated() {
+            let line = Line(
+                prompt: question.prompt.prompt,
+                prediction: given[index],
+                references: question.references,
+                rougeL: scores.rougeL[index],
+                exactMatch: scores.exactMatch[index]
+            )
+            lines += try encoder.encode(line) + Data("\n".utf8)
+        }
+        let directory = URL(fileURLWithPath: answers, isDirectory: true)
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        let file = "\(safe.drop { $0 == "." }).jsonl"
+        try RunFiles.write(lines, to: directory.appendingPathComponent(file))
+    }
+}
+
+extension AnswerEval.Report {
+    /// For a person, one row a model.
+    var table: String {
+        let head = [
+            "model", "ROUGE-L", "95 % interval", "exact", "sampled ROUGE-L", "sampled exact",
+        ]
+        func sampled(_ figures: Sampled?) -> String {
+            guard let figures else { return "-" }
+            return String(format: "%.2f ± %.2f", figures.mean, figures.deviation)
+        }
+        let rows = models.map { model in
+            let mark = model.difference.map { $0.verdict.mark } ?? ""
+            return [
+                EvalTable.shortened(model.name),
+                String(format: "%.2f", model.rougeL.mean) + mark,
+                String(format: "%.2f to %.2f", model.rougeL.low, model.rougeL.high),
+                String(format: "%.2f", model.exactMatch.mean),
+                sampled(model.sampledRougeL), sampled(model.sampledExactMatch),
+            ]
+        }
+        var notes = ["\(prompts) prompts, figures x 100; greedy answers first."]
+        if let seeds = models.first?.sampledRougeL?.seeds {
+            notes.append(
+                "Sampled: mean and deviation over seeds \(seeds.map(String.init).joined(separator: ", "))."
+            )
+        }
+        if let baseline { notes.append(EvalTable.markNote(baseline)) }
+        return EvalTable.laid(out: [head] + rows) + "\n" + notes.joined(separator: "\n") + "\n"
+    }
+}
