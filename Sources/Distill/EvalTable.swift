@@ -72,20 +72,7 @@ public struct EvalTable {
         let rows = reports.map { report in
             [Self.shortened(report.name)] + columns.map { Self.cell($0, report) }
         }
-        return Self.laid(out: [head] + rows) + notes
-    }
-
-    /// Lines of cells, the first those of the head: the first column to the left, the others to the right.
-    public static func laid(out lines: [[String]]) -> String {
-        guard let head = lines.first else { return "" }
-        let widths = head.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
-        let rule = widths.map { String(repeating: "-", count: $0) }
-        return ([head, rule] + lines.dropFirst()).map { row in
-            row.enumerated().map { column, text in
-                let space = String(repeating: " ", count: widths[column] - text.count)
-                return column == 0 ? text + space : space + text
-            }.joined(separator: "  ") + "\n"
-        }.joined()
+        return TextTable.lines([head] + rows).joined(separator: "\n") + "\n" + notes
     }
 
     /// What the marks mean.

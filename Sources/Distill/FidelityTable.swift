@@ -9,7 +9,7 @@ extension FidelityReport {
         ]
         for temperature in temperatures {
             lines += ["", "temperature \(Self.plain(Double(temperature)))"]
-            lines += Self.aligned(block(temperature))
+            lines += TextTable.lines(block(temperature))
         }
         return (lines + [""] + legend).joined(separator: "\n")
     }
@@ -95,16 +95,4 @@ extension FidelityReport {
 
     /// Without zeros at the end.
     static func plain(_ value: Double) -> String { String(format: "%g", value) }
-
-    private static func aligned(_ rows: [[String]]) -> [String] {
-        guard let head = rows.first else { return [] }
-        let widths = head.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        let rule = widths.map { String(repeating: "-", count: $0) }
-        return ([head, rule] + rows.dropFirst()).map { row in
-            row.enumerated().map { column, text in
-                let space = String(repeating: " ", count: widths[column] - text.count)
-                return column == 0 ? text + space : space + text
-            }.joined(separator: "  ")
-        }
-    }
 }

@@ -235,6 +235,7 @@ extension AnswerEval.Report {
             )
         }
         if let baseline { notes.append(EvalTable.markNote(baseline)) }
-        return EvalTable.laid(out: [head] + rows) + "\n" + notes.joined(separator: "\n") + "\n"
+        let lines = TextTable.lines([head] + rows) + [""] + notes
+        return lines.joined(separator: "\n") + "\n"
     }
 }
