@@ -1,5 +1,6 @@
 import Cache
 import Foundation
+import Models
 
 /// The README.md of an exported student.
 struct ModelCard {
@@ -25,6 +26,13 @@ struct ModelCard {
             "| learning rate, schedule | \(settings.learningRate), \(settings.schedule) |",
             "| seed | \(settings.seed) |",
         ]
+        if let lora = settings.lora {
+            let targets = lora.targets?.joined(separator: ", ") ?? "the usual maps"
+            lines.append(
+                "| low-rank factors, merged | rank \(lora.rank), alpha \(lora.alpha), \(targets) |"
+            )
+        }
+        if settings.ema > 0 { lines.append("| weights averaged, decay | \(settings.ema) |") }
         for (name, value) in (heldOut ?? [:]).sorted(by: { $0.key < $1.key }) {
             lines.append("| held-out \(name) | \(String(format: "%.4f", value)) |")
         }

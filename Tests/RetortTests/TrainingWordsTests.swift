@@ -13,4 +13,14 @@ struct TrainingWordsTests {
         #expect(line.hasPrefix(#"step 7  say\t\u{7}  ->  \u{1B}[31mred\nnext\u{202E}xxx"#))
         #expect(line.hasSuffix("… (\(answer.count) characters)") && line.count < 260)
     }
+
+    @Test("commands that are told can be pasted")
+    func shell() {
+        for (text, quoted) in [
+            ("runs/a-1/x.yaml", "runs/a-1/x.yaml"), ("pp run", "'pp run'"), ("", "''"),
+            ("it's", #"'it'\''s'"#), ("$(rm)", "'$(rm)'"), ("é", "'é'"),
+        ] {
+            #expect(ShellWord.quoted(text) == quoted)
+        }
+    }
 }

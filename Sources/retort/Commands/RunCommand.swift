@@ -155,6 +155,11 @@ struct RunCommand: ParsableCommand {
     }
 
     private func conclude(_ pipeline: Pipeline) {
+        let last = pipeline.runs.last.map { "\($0.settings.output)/student" } ?? "STUDENT"
+        let again = [
+            "seed=2", "output=\(pipeline.output)-seed2", "cache=\(pipeline.extract.output)",
+        ]
+        let settings = again.map { "--set \(ShellWord.quoted($0))" }.joined(separator: " ")
         let students = pipeline.runs.map { "\($0.settings.output)/student" }
         Console.say(
             """
@@ -168,10 +173,9 @@ struct RunCommand: ParsableCommand {
               \(pipeline.output)/log.txt and \(pipeline.output)/<run>/metrics.jsonl
 
             Next:
-              retort generate --model \(students.last ?? "STUDENT") --prompts PROMPTS.jsonl \
+              retort generate --model \(ShellWord.quoted(last)) --prompts PROMPTS.jsonl \
             --output answers.jsonl
-              retort run \(file) --set seed=2 --set output=\(pipeline.output)-seed2 --set \
-            cache=\(pipeline.extract.output)
+              retort run \(ShellWord.quoted(file)) \(settings)
             """
         )
     }
