@@ -101,6 +101,7 @@ goldens: ## make the golden files of the tests anew (needs Python)
 	$(PYTHON) reference/hostile_cache.py Tests/CacheTests/Fixtures
 	$(PYTHON) reference/tensor_files.py Tests/CacheTests/Fixtures/tensors
 	$(PYTHON) reference/rouge_goldens.py
+	$(PYTHON) reference/similarity_goldens.py
 	$(PYTHON) reference/tensorboard_goldens.py
 
 clean: ## remove what was built; runs/ and models/ stay

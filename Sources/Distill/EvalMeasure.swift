@@ -20,6 +20,10 @@ public enum EvalMeasure: String, Codable, CaseIterable, Sendable {
     case reverseKLNextByte = "reverse_kl_next_byte"
     /// The share of positions where both find the same byte the most likely.
     case nextByteAgreement = "next_byte_agreement"
+    /// How differently both arrange the tokens of a text: `StructureDistance.cosine`, a mean over examples.
+    case cosineStructure = "cosine_structure_distance"
+    /// The same of inner products: `StructureDistance.innerProduct`.
+    case innerProductStructure = "inner_product_structure_distance"
     /// ROUGE-L F1 of generated answers, words compared by their stems.
     case rougeL
     /// The share of generated answers that are a reference word for word.
@@ -28,7 +32,8 @@ public enum EvalMeasure: String, Codable, CaseIterable, Sendable {
     /// Whether a larger mean is the better one.
     public var isHigherBetter: Bool {
         switch self {
-        case .crossEntropy, .crossEntropyPerByte, .kl, .reverseKL, .klNextByte, .reverseKLNextByte:
+        case .crossEntropy, .crossEntropyPerByte, .kl, .reverseKL, .klNextByte, .reverseKLNextByte,
+            .cosineStructure, .innerProductStructure:
             false
         case .accuracy, .topOneAgreement, .topFiveAgreement, .nextByteAgreement, .rougeL,
             .exactMatch:

@@ -56,6 +56,13 @@ public struct EvalReport: Codable, Sendable, Equatable {
     public var topOneAgreement: Double?
     /// The share of tokens where the teacher's most likely token is one of the student's five.
     public var topFiveAgreement: Double?
+    /// How differently student and teacher arrange the tokens of a text, by cosines and by inner products:
+    /// means over examples, at the positions before which both have read the same text.
+    public var cosineStructure: Double?
+    /// See `cosineStructure`.
+    public var innerProductStructure: Double?
+    /// Linear CKA of their final hidden states at those positions, 0 to 1.
+    public var linearCKA: Double?
     /// Of the most likely token; nil in reports of older versions.
     public var calibration: Calibration?
     /// The 95 % intervals of the means above, by their names here.
@@ -69,6 +76,9 @@ public struct EvalReport: Codable, Sendable, Equatable {
         case name, split, examples, cut, dropped, tokens, bytes, perplexity, kl, rougeL, answers
         case accuracy, calibration, intervals, baseline, differences
         case exactMatch = "exact_match"
+        case cosineStructure = "cosine_structure_distance"
+        case innerProductStructure = "inner_product_structure_distance"
+        case linearCKA = "linear_cka"
         case reverseKL = "reverse_kl"
         case reverseKLNextByte = "reverse_kl_next_byte"
         case topOneAgreement = "top1_agreement"

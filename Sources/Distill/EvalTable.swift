@@ -40,6 +40,7 @@ public struct EvalTable {
             digits: 1,
             factor: 100
         ),
+        Column(title: "CKA", measure: nil, value: { $0.linearCKA }, digits: 3),
         Column(
             title: "ECE",
             measure: nil,

@@ -102,6 +102,7 @@ public final class Evaluator {
         var teacherCrossEntropy = Share(0, weight: 0)
         var teacherBytes = 0
         var tokens: [(confidence: Float, isRight: Bool)] = []
+        var alignment = LinearCKA()
     }
 
     /// Looks at one student.
@@ -157,7 +158,7 @@ public final class Evaluator {
                 $0 + teacherTokenizer.bytes(of: $1).count
             }
             if same { addGaps(batch, student, head, to: &found.shares) }
-            compareNextBytes(batch, tokenizer, mine.nextByte, theirs.nextByte, &found)
+            compare(batch, student, tokenizer, mine.nextByte, theirs.nextByte, &found)
             if generate != nil {
                 asked += batch.records.map { ($0.id, EvalPrompt($0), $0.response) }
             }
@@ -228,6 +229,9 @@ public final class Evaluator {
         report.klNextByte = shares.mean(.klNextByte)
         report.reverseKLNextByte = shares.mean(.reverseKLNextByte)
         report.nextByteAgreement = shares.mean(.nextByteAgreement)
+        report.cosineStructure = shares.mean(.cosineStructure)
+        report.innerProductStructure = shares.mean(.innerProductStructure)
+        report.linearCKA = found.alignment.value
         report.rougeL = shares.mean(.rougeL)
         report.exactMatch = shares.mean(.exactMatch)
         report.calibration = Calibration(found.tokens)
@@ -304,13 +308,16 @@ public final class Evaluator {
         }
     }
 
-    private func compareNextBytes(
+    /// Compares where both have read the same text: what comes next, and how its tokens are arranged.
+    private func compare(
         _ batch: MicroBatch,
+        _ student: SupervisedRows,
         _ tokenizer: Tokenizer,
         _ mine: Matrix,
         _ theirs: Matrix,
         _ found: inout Evaluation
     ) {
+        var rows: (student: [Int], teacher: [Int]) = ([], [])
         for example in batch.records.indices {
             let (first, last) = (batch.offsets[example], batch.offsets[example + 1])
             let (start, end) = (batch.teacher.offsets[example], batch.teacher.offsets[example + 1])
@@ -327,14 +334,30 @@ public final class Evaluator {
                 sums.agreements += largestIndex(p) == largestIndex(q) ? 1 : 0
             }
             found.report.alignedPositions += pairs.count
+            let id = batch.records[example].id
+            if !pairs.isEmpty {
+                let own = pairs.map { first + $0.0 }
+                let others = pairs.map { start + $0.1 }
+                let distance = StructureDistance(
+                    student: student.hidden.gathered(own),
+                    teacher: batch.teacher.hidden.gathered(others)
+                )
+                found.shares.add(.cosineStructure, id, sum: distance.cosine)
+                found.shares.add(.innerProductStructure, id, sum: distance.innerProduct)
+                rows.student += own
+                rows.teacher += others
+            }
             for (measure, sum) in [
                 (EvalMeasure.klNextByte, sums.forward), (.reverseKLNextByte, sums.reverse),
                 (.nextByteAgreement, Double(sums.agreements)),
             ] {
-                let id = batch.records[example].id
                 found.shares.add(measure, id, sum: sum, weight: Double(pairs.count))
             }
         }
+        found.alignment.add(
+            student.hidden.gathered(rows.student),
+            batch.teacher.hidden.gathered(rows.teacher)
+        )
     }
 
     private func largestIndex(_ values: UnsafeBufferPointer<Float>) -> Int {
