@@ -12,6 +12,8 @@ COLUMNS = [
     ("cross_entropy_per_byte", "loss/byte", 4, 1),
     ("kl_next_byte", "KL next byte", 4, 1),
     ("next_byte_agreement", "same next byte %", 2, 100),
+    ("kl", "KL", 4, 1),
+    ("linear_cka", "CKA", 3, 1),
     ("rougeL", "ROUGE-L", 2, 100),
 ]
 
@@ -25,12 +27,13 @@ def main():
         with open(name, encoding="utf-8") as file:
             for report in json.load(file)["reports"]:
                 models.setdefault(report["name"], []).append(report)
+    columns = [c for c in COLUMNS if any(r.get(c[0]) is not None for m in models.values() for r in m)]
     print(f"{len(files)} seeds")
-    print("| model | " + " | ".join(title for _, title, _, _ in COLUMNS) + " |")
-    print("|---" * (len(COLUMNS) + 1) + "|")
+    print("| model | " + " | ".join(title for _, title, _, _ in columns) + " |")
+    print("|---" * (len(columns) + 1) + "|")
     for name, reports in models.items():
         cells = []
-        for key, _, digits, factor in COLUMNS:
+        for key, _, digits, factor in columns:
             values = [report[key] * factor for report in reports if report.get(key) is not None]
             if not values:
                 cells.append("–")

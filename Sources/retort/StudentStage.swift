@@ -1,6 +1,7 @@
 import Cache
 import Extract
 import Foundation
+import Models
 import Tokenizers
 
 /// Makes a pipeline's student once, and remembers how: a student made otherwise is not taken for it.
@@ -17,20 +18,26 @@ enum StudentStage {
         var source: String
     }
 
+    /// Looks for a student that is taken as it is: a directory or a GGUF file, of which only the head is read.
+    ///
+    /// - Throws: `Failure` (66) where there is none; `ModelError`.
+    static func requireModel(_ path: String) throws {
+        do {
+            _ = try Checkpoint(URL(fileURLWithPath: path))
+        } catch let error as ModelError where error.kind == .missing {
+            throw Failure(
+                "student.from: there is no model in \(path)",
+                code: Failure.Code.missing
+            )
+        }
+    }
+
     /// - Throws: `Failure` (73) when the directory holds a student made in another way, (66) when a
     ///   directory that the file names holds none.
     static func run(_ pipeline: Pipeline) throws {
         let directory = pipeline.studentDirectory
+        if case .directory = pipeline.student { return try requireModel(directory) }
         let hasModel = FileManager.default.fileExists(atPath: directory + "/config.json")
-        if case .directory = pipeline.student {
-            guard hasModel else {
-                throw Failure(
-                    "student.from: there is no model in \(directory)",
-                    code: Failure.Code.missing
-                )
-            }
-            return
-        }
         let wanted = try recipe(pipeline)
         let url = URL(fileURLWithPath: directory).appendingPathComponent("student.json")
         if FileManager.default.fileExists(atPath: directory) {

@@ -309,4 +309,33 @@ struct PipelineTests {
             #expect(try Data(contentsOf: output) == answers)
         }
     }
+
+    @Test(
+        "a student may be a GGUF file; one that is not there, or a wrong baseline, is told at once"
+    )
+    func givenStudent() throws {
+        try withFolder { folder in
+            try writePipeline(
+                in: folder,
+                student: "{from: student.gguf}",
+                runs: "{sft: {criterion: sft, lora: {rank: 2}}}"
+            )
+            let missing = try RetortProcess.run(run, in: folder)
+            #expect(missing.code == 66, "\(missing.errors)")
+            #expect(missing.errors.contains("student.from: there is no model in student.gguf"))
+            #expect(!FileManager.default.fileExists(atPath: folder.path + "/run/cache"))
+            let plan = try RetortProcess.run(run + ["--dry-run"], in: folder)
+            #expect(plan.output.contains("student: the model student.gguf is not here"))
+            let export = [
+                "model", "export", "teacher", "--output", "student.gguf", "--type", "f32",
+            ]
+            try #require(try RetortProcess.run(export, in: folder).code == 0)
+            let wrong = try RetortProcess.run(run + ["--set", "eval.baseline=x"], in: folder)
+            #expect(wrong.code == 64 && wrong.errors.contains("\"x\" is none of the models"))
+            let done = try RetortProcess.run(run, in: folder)
+            #expect(done.code == 0, "\(done.errors)")
+            let adapter = folder.appendingPathComponent("run/sft/adapter/adapter_config.json")
+            #expect(FileManager.default.fileExists(atPath: adapter.path))
+        }
+    }
 }

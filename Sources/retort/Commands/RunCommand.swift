@@ -64,6 +64,8 @@ struct RunCommand: ParsableCommand {
         let output = URL(fileURLWithPath: pipeline.output)
         try Console.log(to: output.appendingPathComponent("log.txt"))
         Console.say("\(pipeline.name): everything goes to \(pipeline.output)/")
+        // Before an hour of extraction.
+        if case .directory(let path) = pipeline.student { try StudentStage.requireModel(path) }
         try extract(pipeline)
         try StudentStage.run(pipeline)
         for (name, settings) in pipeline.runs { try DistillStage.run(settings, title: name) }
@@ -140,7 +142,13 @@ struct RunCommand: ParsableCommand {
         } else {
             Console.print("extract: the teacher \(pipeline.extract.teacher) is not here")
         }
-        Console.print("student: \(pipeline.studentDirectory)")
+        if case .directory(let path) = pipeline.student,
+            !FileManager.default.fileExists(atPath: path)
+        {
+            Console.print("student: the model \(path) is not here")
+        } else {
+            Console.print("student: \(pipeline.studentDirectory)")
+        }
         for (name, settings) in pipeline.runs {
             let length =
                 settings.steps.map { "\($0) steps" }
