@@ -4,7 +4,7 @@ import Ranks
 /// The processes that train together: their start, their words and their end.
 enum DistillRanks {
     /// Seconds that rank 0 has to tell an error that all ranks met, and to end them, before another tells it.
-    private static let grace: UInt32 = 3
+    private static let grace: UInt32 = 8
 
     /// Runs `body` on every rank.
     ///
