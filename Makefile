@@ -16,7 +16,7 @@ GENERATE_FLAGS ?= --temperature 0.7 --top-p 0.9 --max-new-tokens 128 --seed 1 --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: bench compare fuzz help mpi quickstart setup teacher build test lint format data seeds parity goldens clean
+.PHONY: bench compare fuzz help mpi quickstart setup teacher build test lint format data parity goldens clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -52,15 +52,6 @@ data: teacher build ## make data/instructions.jsonl (takes the teacher a while)
 	$(PYTHON) data/make_prompts.py > runs/prompts.jsonl
 	$(RETORT) generate --model $(MODEL) --prompts runs/prompts.jsonl \
 	  --output data/instructions.jsonl $(GENERATE_FLAGS)
-
-# The teacher runs once: the cache of the quick start serves every seed.
-seeds: setup teacher build ## the quick start's students once for each of SEEDS
-	$(RETORT) run $(PIPELINE) --set extract.teacher=$(MODEL) --set output=$(RUN)
-	set -e; for seed in $(SEEDS); do \
-	  $(RETORT) run $(PIPELINE) --set extract.teacher=$(MODEL) --set seed=$$seed \
-	    --set output=runs/seeds/$$seed --set cache=$(RUN)/cache; \
-	done
-	$(PYTHON) scripts/seed_table.py $(SEEDS:%=runs/seeds/%/eval.json)
 
 # About two hours on two cores; stopped, it goes on from where it was.
 compare: setup teacher build ## criteria against each other: two students, three seeds
