@@ -1,6 +1,6 @@
 """Prints means and standard deviations over several eval.json files: one row a model.
 
-Usage: seed_table.py runs/seeds/*/eval.json
+Usage: seed_table.py runs/compare/*/gpt2/eval.json
 """
 
 import json
