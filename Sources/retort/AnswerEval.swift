@@ -160,7 +160,7 @@ struct AnswerEval {
     /// What a run was trained with, where the model is a run's student.
     private static func runTemplate(of path: String) -> String? {
         let run = URL(fileURLWithPath: path).deletingLastPathComponent()
-        let file = run.appendingPathComponent("config.resolved.json")
+        let file = run.appendingPathComponent(Trainer.settingsFile)
         guard let data = try? Data(contentsOf: file), data.count < 1 << 20,
             let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any]
         else { return nil }
