@@ -1,4 +1,5 @@
 import COpenBLAS
+import Foundation
 
 /// Single-precision matrix products by OpenBLAS.
 ///
@@ -9,17 +10,41 @@ private enum BLAS {
         openblas_set_num_threads(Int32(Threads.count))
         return true
     }()
+
+    /// Held by every product that OpenBLAS shares out, and alone by whoever changes how many threads it may use:
+    /// that setting is the whole process's, and by some kernels a product's last bits depend on it.
+    nonisolated(unsafe) private static let lock: UnsafeMutablePointer<pthread_rwlock_t> = {
+        let lock = UnsafeMutablePointer<pthread_rwlock_t>.allocate(capacity: 1)
+        let status = pthread_rwlock_init(lock, nil)
+        precondition(status == 0, "no lock: \(status)")
+        return lock
+    }()
+
+    /// Runs a product, on as many threads as are to be used here.
+    static func product(_ body: () -> Void) {
+        _ = ready
+        guard !Threads.isAlone else { return body() }
+        pthread_rwlock_rdlock(lock)
+        body()
+        pthread_rwlock_unlock(lock)
+    }
+
+    /// See `withSingleThreadedProducts`.
+    static func alone(_ body: () -> Void) {
+        _ = ready
+        guard !Threads.isAlone else { return body() }
+        pthread_rwlock_wrlock(lock)
+        openblas_set_num_threads(1)
+        body()
+        openblas_set_num_threads(Int32(Threads.count))
+        pthread_rwlock_unlock(lock)
+    }
 }
 
 /// Runs `body` while every product of OpenBLAS stays on the thread that asks for it.
 ///
-/// The setting holds for the whole process, and calls must not overlap.
-func withSingleThreadedProducts(_ body: () -> Void) {
-    _ = BLAS.ready
-    openblas_set_num_threads(1)
-    body()
-    openblas_set_num_threads(Int32(Threads.count))
-}
+/// Products of other threads that share theirs out wait until `body` is through.
+func withSingleThreadedProducts(_ body: () -> Void) { BLAS.alone(body) }
 
 /// c = alpha op(a) op(b) + beta c, in float32 with float32 sums.
 ///
@@ -48,23 +73,24 @@ public func multiply(
         if beta == 0 { c.fill(0) }
         return
     }
-    _ = BLAS.ready
-    cblas_sgemm(
-        CblasRowMajor,
-        transposeA ? CblasTrans : CblasNoTrans,
-        transposeB ? CblasTrans : CblasNoTrans,
-        Int32(m),
-        Int32(n),
-        Int32(k),
-        alpha,
-        a.base,
-        Int32(max(a.stride, 1)),
-        b.base,
-        Int32(max(b.stride, 1)),
-        beta,
-        c.base,
-        Int32(max(c.stride, 1))
-    )
+    BLAS.product {
+        cblas_sgemm(
+            CblasRowMajor,
+            transposeA ? CblasTrans : CblasNoTrans,
+            transposeB ? CblasTrans : CblasNoTrans,
+            Int32(m),
+            Int32(n),
+            Int32(k),
+            alpha,
+            a.base,
+            Int32(max(a.stride, 1)),
+            b.base,
+            Int32(max(b.stride, 1)),
+            beta,
+            c.base,
+            Int32(max(c.stride, 1))
+        )
+    }
 }
 
 /// c (m, n) += op(a) b in float64, row after row: a is (k, m) when `transposeA`, else (m, k).
@@ -79,23 +105,24 @@ func addDoubleProduct(
 ) {
     precondition(a.count >= m * k && b.count >= k * n && c.count >= m * n, "shapes differ")
     guard m > 0, n > 0, k > 0 else { return }
-    _ = BLAS.ready
-    cblas_dgemm(
-        CblasRowMajor,
-        transposeA ? CblasTrans : CblasNoTrans,
-        CblasNoTrans,
-        Int32(m),
-        Int32(n),
-        Int32(k),
-        1,
-        a,
-        Int32(transposeA ? m : k),
-        b,
-        Int32(n),
-        1,
-        &c,
-        Int32(n)
-    )
+    BLAS.product {
+        cblas_dgemm(
+            CblasRowMajor,
+            transposeA ? CblasTrans : CblasNoTrans,
+            CblasNoTrans,
+            Int32(m),
+            Int32(n),
+            Int32(k),
+            1,
+            a,
+            Int32(transposeA ? m : k),
+            b,
+            Int32(n),
+            1,
+            &c,
+            Int32(n)
+        )
+    }
 }
 
 /// Eigenvalues, ascending, of a symmetric matrix (n, n), which receives the eigenvectors: row i is that
@@ -105,7 +132,6 @@ func addDoubleProduct(
 func symmetricEigenvalues(_ a: inout [Double], _ n: Int) -> [Double]? {
     precondition(a.count == n * n, "shapes differ")
     guard n > 0 else { return [] }
-    _ = BLAS.ready
     var size = Int32(n)
     var values = [Double](repeating: 0, count: n)
     var (query, integers, info) = (0.0, Int32(0), Int32(0))
@@ -114,18 +140,20 @@ func symmetricEigenvalues(_ a: inout [Double], _ n: Int) -> [Double]? {
     var (room, integerRoom) = (Int32(query), integers)
     var work = [Double](repeating: 0, count: Int(room))
     var integerWork = [Int32](repeating: 0, count: Int(integerRoom))
-    dsyevd_(
-        "V",
-        "L",
-        &size,
-        &a,
-        &size,
-        &values,
-        &work,
-        &room,
-        &integerWork,
-        &integerRoom,
-        &info
-    )
+    BLAS.product {
+        dsyevd_(
+            "V",
+            "L",
+            &size,
+            &a,
+            &size,
+            &values,
+            &work,
+            &room,
+            &integerWork,
+            &integerRoom,
+            &info
+        )
+    }
     return info == 0 ? values : nil
 }
