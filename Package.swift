@@ -28,6 +28,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.1"),
     ],
     targets: [
         // MARK: C libraries of the system, each behind one module map.
@@ -115,11 +116,14 @@ let package = Package(
         .target(name: "Ranks", dependencies: ["CMPI"]),
         .testTarget(name: "RanksTests", dependencies: ["Ranks"]),
 
+        // Pictures and pages for browsers.
+        .target(name: "Pages", dependencies: ["Cache"], swiftSettings: optimized),
+
         // Shards -> student. Never imports Extract: training needs no teacher.
         .target(
             name: "Distill",
             dependencies: [
-                "Cache", "Models", "Ranks", "Scores", "Tokenizers", "Tensors", "CKernels",
+                "Cache", "Models", "Pages", "Ranks", "Scores", "Tokenizers", "Tensors", "CKernels",
             ],
             swiftSettings: optimized
         ),
@@ -133,12 +137,25 @@ let package = Package(
             resources: [.copy("Fixtures")]
         ),
 
+        // What runs left, for people: the report's page and the terminal's view of a run.
+        .target(
+            name: "Report",
+            dependencies: ["Cache", "Distill", "Pages", "Scores"],
+            swiftSettings: optimized
+        ),
+        .testTarget(
+            name: "ReportTests",
+            dependencies: ["Report", "Cache", "Distill", "Pages", "Scores", "TestSupport"],
+            resources: [.copy("Fixtures")]
+        ),
+
         // The command line: parse, call, print.
         .executableTarget(
             name: "retort",
             dependencies: [
-                "Extract", "Distill", "Ranks", "Scores", "Yams",
+                "Extract", "Distill", "Ranks", "Report", "Scores", "Yams",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "FlyingFox", package: "FlyingFox"),
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),

@@ -4,9 +4,9 @@ import Tensors
 import Tokenizers
 
 /// What cross-model attention has learnt to match in one example.
-public struct ExampleAlignment: Codable, Sendable {
-    /// One model's supervised positions, in its tokenizer's own spelling.
-    public struct Side: Codable, Sendable {
+public struct ExampleAlignment: Codable, Sendable, Equatable {
+    /// One model's supervised positions.
+    public struct Side: Codable, Sendable, Equatable {
         /// The token at each position.
         public var inputs: [String]
         /// The token after it.
@@ -24,10 +24,13 @@ public struct ExampleAlignment: Codable, Sendable {
     /// m rows of n weights: where each of the teacher's positions looks among the student's.
     public var toTeacher: [[Double]]
 
+    /// How often the student looks at the same place of the text.
+    public var overlap: AlignmentOverlap
+
     /// The keys of the file.
     public enum CodingKeys: String, CodingKey {
         /// As the properties are named.
-        case id, student, teacher
+        case id, student, teacher, overlap
         /// Teacher to student.
         case toStudent = "t2s"
         /// Student to teacher.
@@ -38,11 +41,14 @@ public struct ExampleAlignment: Codable, Sendable {
 extension Trainer {
     /// Calls `body` with the alignments of the held-out examples, as the projectors and the student are now.
     ///
-    /// - Parameter limit: Examples at most, the first of the split.
+    /// - Parameters:
+    ///   - limit: Examples at most, the first of the split.
+    ///   - readable: Whether tokens are told as a person reads them, not as the vocabulary spells them.
     /// - Throws: `DistillError.unfit` where the criterion learns none, or there are no held-out examples;
     ///   `CacheError`; whatever `body` throws.
     public func alignments(
         limit: Int,
+        readable: Bool = false,
         _ body: (ExampleAlignment) throws -> Void
     ) throws {
         guard let criterion = training.criterion as? CrossModelDualSpace else {
@@ -68,10 +74,15 @@ extension Trainer {
                 try body(
                     ExampleAlignment(
                         id: batch.records[example].id,
-                        student: side(rows.student, example, tokenizer),
-                        teacher: side(rows.teacher, example, teacherTokenizer),
+                        student: side(rows.student, example, tokenizer, readable),
+                        teacher: side(rows.teacher, example, teacherTokenizer, readable),
                         toStudent: weights(alignment.toStudent),
-                        toTeacher: weights(alignment.toTeacher)
+                        toTeacher: weights(alignment.toTeacher),
+                        overlap: AlignmentOverlap(
+                            student: texts(rows.student, example, tokenizer),
+                            teacher: texts(rows.teacher, example, teacherTokenizer),
+                            strongest: strongest(alignment.toStudent)
+                        )
                     )
                 )
             }
@@ -82,13 +93,26 @@ extension Trainer {
     private func side(
         _ rows: SupervisedRows,
         _ example: Int,
-        _ tokenizer: Tokenizer
+        _ tokenizer: Tokenizer,
+        _ readable: Bool
     ) -> ExampleAlignment.Side {
         let range = rows.range(ofExample: example)
+        let spelled = readable ? tokenizer.readable : tokenizer.piece
         return ExampleAlignment.Side(
-            inputs: rows.inputs[range].map(tokenizer.piece),
-            labels: rows.labels[range].map(tokenizer.piece)
+            inputs: rows.inputs[range].map(spelled),
+            labels: rows.labels[range].map(spelled)
         )
+    }
+
+    private func texts(_ rows: SupervisedRows, _ example: Int, _ tokenizer: Tokenizer) -> [[UInt8]]
+    {
+        rows.labels[rows.range(ofExample: example)].map { tokenizer.bytes(of: $0) }
+    }
+
+    private func strongest(_ weights: Matrix) -> [Int] {
+        (0..<weights.rows).map { row in
+            (0..<weights.columns).max { weights[row, $0] < weights[row, $1] } ?? 0
+        }
     }
 
     /// Five decimals: more is noise, and files stay small.

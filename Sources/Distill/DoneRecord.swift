@@ -33,8 +33,8 @@ public struct DoneRecord: Codable, Sendable, Equatable {
 
     /// The record of a run's directory; nil where the run is not done.
     public static func read(_ directory: URL) -> DoneRecord? {
-        guard let data = try? Data(contentsOf: directory.appendingPathComponent(file))
-        else { return nil }
+        let file = directory.appendingPathComponent(file)
+        guard let data = RunFiles.read(file, limit: 1 << 24) else { return nil }
         return try? JSONDecoder().decode(DoneRecord.self, from: data)
     }
 

@@ -24,6 +24,9 @@ public enum EvalMeasure: String, Codable, CaseIterable, Sendable {
     case cosineStructure = "cosine_structure_distance"
     /// The same of inner products: `StructureDistance.innerProduct`.
     case innerProductStructure = "inner_product_structure_distance"
+    /// The share of the student's tokens whose strongest teacher token, as cross-model attention has learnt it,
+    /// overlaps the same characters: `AlignmentOverlap`.
+    case alignmentQuality = "cma_alignment"
     /// ROUGE-L F1 of generated answers, words compared by their stems.
     case rougeL
     /// The share of generated answers that are a reference word for word.
@@ -35,8 +38,8 @@ public enum EvalMeasure: String, Codable, CaseIterable, Sendable {
         case .crossEntropy, .crossEntropyPerByte, .kl, .reverseKL, .klNextByte, .reverseKLNextByte,
             .cosineStructure, .innerProductStructure:
             false
-        case .accuracy, .topOneAgreement, .topFiveAgreement, .nextByteAgreement, .rougeL,
-            .exactMatch:
+        case .accuracy, .topOneAgreement, .topFiveAgreement, .nextByteAgreement, .alignmentQuality,
+            .rougeL, .exactMatch:
             true
         }
     }

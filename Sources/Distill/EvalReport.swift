@@ -63,6 +63,11 @@ public struct EvalReport: Codable, Sendable, Equatable {
     public var innerProductStructure: Double?
     /// Linear CKA of their final hidden states at those positions, 0 to 1.
     public var linearCKA: Double?
+    /// Of `dskd_cma`: the share of the student's tokens whose strongest teacher token overlaps the same
+    /// characters, and what that share would be if each looked anywhere; nil for other criteria.
+    public var alignmentQuality: Double?
+    /// See `alignmentQuality`.
+    public var alignmentChance: Double?
     /// Of the most likely token; nil in reports of older versions.
     public var calibration: Calibration?
     /// The 95 % intervals of the means above, by their names here.
@@ -79,6 +84,8 @@ public struct EvalReport: Codable, Sendable, Equatable {
         case cosineStructure = "cosine_structure_distance"
         case innerProductStructure = "inner_product_structure_distance"
         case linearCKA = "linear_cka"
+        case alignmentQuality = "cma_alignment"
+        case alignmentChance = "cma_alignment_by_chance"
         case reverseKL = "reverse_kl"
         case reverseKLNextByte = "reverse_kl_next_byte"
         case topOneAgreement = "top1_agreement"

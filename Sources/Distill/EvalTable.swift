@@ -42,6 +42,13 @@ public struct EvalTable {
         ),
         Column(title: "CKA", measure: nil, value: { $0.linearCKA }, digits: 3),
         Column(
+            title: "aligned",
+            measure: .alignmentQuality,
+            value: { $0.alignmentQuality },
+            digits: 1,
+            factor: 100
+        ),
+        Column(
             title: "ECE",
             measure: nil,
             value: { $0.calibration?.error },

@@ -6,19 +6,6 @@ import Scores
 import Tensors
 import Tokenizers
 
-/// A prompt to answer, with the record's input; the caller puts it into the template.
-public struct EvalPrompt: Sendable, Equatable {
-    /// The instruction.
-    public var prompt: String
-    /// What it is about; empty where there is nothing.
-    public var input: String
-
-    /// A prompt, with an input or without.
-    public init(prompt: String, input: String = "") { (self.prompt, self.input) = (prompt, input) }
-
-    init(_ record: CacheRecord) { (prompt, input) = (record.prompt, record.input) }
-}
-
 /// Measures students against a split of a cache, the teacher gone.
 public final class Evaluator {
     /// How a student reads the texts, and how much memory logits may take.
@@ -31,8 +18,6 @@ public final class Evaluator {
         public var maxLength = 512
         /// See `maxLength`.
         public var maxPromptLength = 256
-        /// The prompt template; nil takes the cache's.
-        public var template: String?
         /// Examples run at a time.
         public var batchExamples = 16
         /// Memory for one chunk of logits.
@@ -99,6 +84,11 @@ public final class Evaluator {
         public var report: EvalReport
         /// For intervals and comparisons.
         public var shares = EvalShares()
+        /// What was measured of each example: by its id, of a model.
+        public var examples: [String: EvalExample.Model] = [:]
+        /// Of the first examples that a map can show.
+        public var maps: [SimilarityMap] = []
+        var alignmentChance = 0.0
         var teacherCrossEntropy = Share(0, weight: 0)
         var teacherBytes = 0
         var tokens: [(confidence: Float, isRight: Bool)] = []
@@ -109,6 +99,7 @@ public final class Evaluator {
     ///
     /// - Parameters:
     ///   - name: For tables.
+    ///   - template: The prompt template that the student knows; nil takes the cache's.
     ///   - generate: Answers all prompts of the split at once, in their order; nil leaves ROUGE-L
     ///     out.
     /// - Throws: `CacheError`; `DistillError.unfit` where tokenizer and model do not fit.
@@ -116,13 +107,14 @@ public final class Evaluator {
         _ name: String,
         model: any LanguageModel,
         tokenizer: Tokenizer,
+        template: String? = nil,
         generate: (([EvalPrompt]) throws -> [String])? = nil
     ) throws -> Evaluation {
         let description = reader.manifest.description
         try StudentEncoder.requireFit(tokenizer, model.configuration)
         let encoder = try StudentEncoder(
             tokenizer: tokenizer,
-            templateName: options.template ?? description.template,
+            templateName: template ?? description.template,
             maxLength: min(options.maxLength, model.configuration.maxPositions),
             maxPromptLength: options.maxPromptLength
         )
@@ -167,10 +159,11 @@ public final class Evaluator {
         return finish(found)
     }
 
-    /// The teacher's own row of the table.
-    public func teacherReport() throws -> EvalReport {
+    /// The teacher's own row of the table, and the examples as it sees them, in the split's order.
+    public func evaluateTeacher() throws -> (report: EvalReport, examples: [EvalExample]) {
         let name = reader.manifest.description.teacher.name
         var found = Evaluation(report: EvalReport(name: name, split: options.split))
+        var examples: [EvalExample] = []
         try forEachBatch { records in
             var offsets = [0]
             for record in records {
@@ -191,10 +184,26 @@ public final class Evaluator {
             )
             let rows = engine.figures(side, teacher.head, teacherBuckets).rows
             add(rows, records, side, teacherTokenizer, to: &found)
+            for (index, record) in records.enumerated() {
+                let range = offsets[index]..<offsets[index + 1]
+                let choice = range.flatMap { teacherTokenizer.bytes(of: rows[$0].largest) }
+                examples.append(
+                    EvalExample(
+                        id: record.id,
+                        prompt: record.prompt,
+                        input: record.input,
+                        reference: record.response,
+                        teacher: EvalExample.Teacher(
+                            text: String(decoding: choice, as: UTF8.self),
+                            crossEntropyPerByte: found.examples[record.id]?.crossEntropyPerByte ?? 0
+                        )
+                    )
+                )
+            }
         }
         found.teacherCrossEntropy = found.shares.total(.crossEntropy)
         found.teacherBytes = found.report.bytes
-        return finish(found).report
+        return (finish(found).report, examples)
     }
 
     private func forEachBatch(_ body: ([CacheRecord]) throws -> Void) throws {
@@ -258,6 +267,9 @@ public final class Evaluator {
             found.shares.add(.crossEntropy, record.id, sum: loss, weight: count)
             found.shares.add(.crossEntropyPerByte, record.id, sum: loss, weight: Double(bytes))
             found.shares.add(.accuracy, record.id, sum: Double(right), weight: count)
+            found.examples[record.id] = EvalExample.Model(
+                crossEntropyPerByte: EvalReport.mean(loss, bytes)
+            )
             found.report.tokens += range.count
             found.report.bytes += bytes
         }
@@ -279,6 +291,9 @@ public final class Evaluator {
             let match = ExactMatch.score(answer, references: references)
             found.shares.add(.rougeL, question.id, sum: score, weight: 1)
             found.shares.add(.exactMatch, question.id, sum: match, weight: 1)
+            found.examples[question.id]?.answer = answer
+            found.examples[question.id]?.rougeL = score
+            found.examples[question.id]?.exactMatch = match
             found.report.answers += 1
         }
     }
@@ -307,6 +322,9 @@ public final class Evaluator {
             }
         }
     }
+
+    /// Fewer make no picture.
+    private static let mappedPositions = 8
 
     /// Compares where both have read the same text: what comes next, and how its tokens are arranged.
     private func compare(
@@ -338,10 +356,19 @@ public final class Evaluator {
             if !pairs.isEmpty {
                 let own = pairs.map { first + $0.0 }
                 let others = pairs.map { start + $0.1 }
-                let distance = StructureDistance(
-                    student: student.hidden.gathered(own),
-                    teacher: batch.teacher.hidden.gathered(others)
-                )
+                let states = (student.hidden.gathered(own), batch.teacher.hidden.gathered(others))
+                let distance = StructureDistance(student: states.0, teacher: states.1)
+                if found.maps.count < EvalMaps.examples, pairs.count >= Self.mappedPositions {
+                    let shown = Array(0..<min(pairs.count, EvalMaps.positions))
+                    found.maps.append(
+                        SimilarityMap(
+                            id: id,
+                            tokens: shown.map { tokenizer.readable(student.inputs[own[$0]]) },
+                            student: states.0.gathered(shown),
+                            teacher: states.1.gathered(shown)
+                        )
+                    )
+                }
                 found.shares.add(.cosineStructure, id, sum: distance.cosine)
                 found.shares.add(.innerProductStructure, id, sum: distance.innerProduct)
                 rows.student += own

@@ -10,6 +10,8 @@ extension HeadLoss {
         /// The probability of the most likely token, and whether that is the label.
         var confidence: Float = 0
         var isRight = false
+        /// That token.
+        var largest: UInt32 = 0
     }
 
     /// Figures of each row, and the distribution of the next byte at each, (n, 513).
@@ -36,6 +38,7 @@ extension HeadLoss {
                         ck_softmax_from(x, logits.columns, 1, lse)
                         all[at].confidence = x[largest]
                         all[at].isRight = largest == label
+                        all[at].largest = UInt32(largest)
                         let out = nextByte.row(at)
                         var sums = [Double](repeating: 0, count: NextByteBuckets.count + 1)
                         for (token, bucket) in buckets.bucketOfToken.enumerated() {

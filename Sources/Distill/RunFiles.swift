@@ -44,6 +44,17 @@ package enum RunFiles {
         }
     }
 
+    /// The bytes of a plain file; nil where there is none, or a larger one.
+    ///
+    /// Nothing else is opened: a pipe in a file's place would wait for ever.
+    package static func read(_ url: URL, limit: Int) -> Data? {
+        var status = stat()
+        guard stat(url.path, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+            status.st_size <= limit
+        else { return nil }
+        return try? Data(contentsOf: url, options: .mappedIfSafe)
+    }
+
     /// Runs other modules' code that writes files, and reports a disk that refuses as this one does.
     ///
     /// - Throws: `DistillError.file`; what is not the disk's fault as it comes.

@@ -2,7 +2,7 @@ import Foundation
 import Tensors
 
 /// `run.json`: what a run was made of, and where and with what it ran each time that it was started.
-struct RunRecord: Codable, Equatable {
+package struct RunRecord: Codable, Equatable {
     /// SHA-256 or another fingerprint of everything that went in.
     struct Inputs: Codable, Equatable {
         var cache: String
@@ -49,10 +49,18 @@ struct RunRecord: Codable, Equatable {
     /// The oldest first.
     var starts: [Start]
 
+    /// The record of a directory; nil where there is none that can be read.
+    private static func read(_ directory: URL) -> RunRecord? {
+        RunFiles.read(directory.appendingPathComponent(file), limit: 1 << 24)
+            .flatMap { try? JSONDecoder().decode(RunRecord.self, from: $0) }
+    }
+
+    /// The checksum of the cache that a run was trained from, by its own record.
+    package static func cache(of directory: URL) -> String? { read(directory)?.inputs.cache }
+
     /// The record of a directory with one more start.
     static func adding(_ start: Start, _ inputs: Inputs, in directory: URL) -> RunRecord {
-        let data = try? Data(contentsOf: directory.appendingPathComponent(file))
-        let old = data.flatMap { try? JSONDecoder().decode(RunRecord.self, from: $0) }
+        let old = read(directory)
         // Another run's starts would say nothing of this one.
         let starts = old.map { $0.inputs == inputs ? $0.starts : [] } ?? []
         return RunRecord(inputs: inputs, starts: starts + [start])

@@ -1,37 +1,5 @@
 import Foundation
-
-/// One axis of a chart: the numbers it spans and where they lie in the picture.
-private struct Axis {
-    let low: Double, high: Double
-    /// Where `low` and `high` lie.
-    let start: Double, end: Double
-
-    func position(_ value: Double) -> Double {
-        start + (value - low) / (high - low) * (end - start)
-    }
-
-    /// Round numbers within the axis, three to seven.
-    var ticks: [Double] {
-        let raw = (high - low) / 7
-        let power = Foundation.pow(10, Foundation.log10(raw).rounded(.down))
-        let step = ([1, 2, 5, 10].first { $0 * power >= raw } ?? 10) * power
-        var ticks: [Double] = []
-        var index = (low / step).rounded(.up)
-        while index * step <= high * (1 + 1e-12) + step * 1e-9 {
-            // Not -0.
-            ticks.append(index * step + 0)
-            index += 1
-        }
-        return ticks
-    }
-
-    static func label(_ value: Double) -> String {
-        if abs(value) >= 1e5 { return String(format: "%.0e", value) }
-        let text = String(format: "%.4f", value)
-        let cut = text.reversed().drop { $0 == "0" }.drop { $0 == "." }
-        return value == value.rounded() ? String(format: "%.0f", value) : String(cut.reversed())
-    }
-}
+import Pages
 
 /// The pictures of a simulation.
 enum SimulationChart {
@@ -64,7 +32,7 @@ enum SimulationChart {
         student: [[Float]],
         teacher: [[Float]],
         within square: Square
-    ) -> SimulationSVG {
+    ) -> Picture {
         // Both axes have the same scale: the plot's sides are in the ratio of what they span.
         let unit = (bottom - top) / square.side
         let extra = ((right - left) / unit - square.side) / 2
@@ -79,17 +47,17 @@ enum SimulationChart {
         func place(_ point: [Float]) -> (x: Double, y: Double) {
             (x.position(Double(point[0])), y.position(Double(point[1])))
         }
-        for point in teacher { svg.circle(place(point), .teacher) }
-        for point in student { svg.triangle(place(point), .student) }
-        svg.triangle((x: left + 8, y: 45), .student)
+        for point in teacher { svg.circle(place(point), .blue) }
+        for point in student { svg.triangle(place(point), .vermilion) }
+        svg.triangle((x: left + 8, y: 45), .vermilion)
         svg.text("student", (x: left + 18, y: 49))
-        svg.circle((x: left + 88, y: 45), .teacher)
+        svg.circle((x: left + 88, y: 45), .blue)
         svg.text("teacher", (x: left + 98, y: 49))
         return svg
     }
 
     /// The losses of both runs by step.
-    static func losses(_ title: String, different: [Double], shared: [Double]) -> SimulationSVG {
+    static func losses(_ title: String, different: [Double], shared: [Double]) -> Picture {
         let highest = max((different + shared).max() ?? 0, 1e-9)
         let x = Axis(low: 0, high: Double(max(1, shared.count - 1)), start: left, end: right)
         let y = Axis(low: 0, high: highest * 1.05, start: bottom, end: top)
@@ -100,11 +68,11 @@ enum SimulationChart {
             return losses.indices.filter { $0 % stride == 0 || $0 == losses.count - 1 }
                 .map { (x.position(Double($0)), y.position(max(0, losses[$0]))) }
         }
-        svg.path(curve(different), .different, width: 2.2, dashes: "7 4")
-        svg.path(curve(shared), .shared, width: 2.2)
-        svg.path([(left, 45), (left + 28, 45)], .different, width: 2.2, dashes: "7 4")
+        svg.path(curve(different), .purple, width: 2.2, dashes: "7 4")
+        svg.path(curve(shared), .green, width: 2.2)
+        svg.path([(left, 45), (left + 28, 45)], .purple, width: 2.2, dashes: "7 4")
         svg.text(SimulationHeads.different.title, (x: left + 34, y: 49))
-        svg.path([(left + 150, 45), (left + 178, 45)], .shared, width: 2.2)
+        svg.path([(left + 150, 45), (left + 178, 45)], .green, width: 2.2)
         svg.text(SimulationHeads.shared.title, (x: left + 184, y: 49))
         return svg
     }
@@ -114,8 +82,8 @@ enum SimulationChart {
         _ x: Axis,
         _ y: Axis,
         labels: (x: String, y: String)
-    ) -> SimulationSVG {
-        var svg = SimulationSVG(width: width, height: height, title: title)
+    ) -> Picture {
+        var svg = Picture(width: width, height: height, title: title)
         svg.rectangle(x: 0, y: 0, width: width, height: height, .paper)
         svg.text(title, (x: left, y: 26), size: 15, bold: true)
         for tick in x.ticks {

@@ -1,15 +1,16 @@
 import Foundation
+import Pages
 
 /// The pictures of a divergence, and the page that shows all.
 enum SimulationPage {
     /// Three pictures of points on one scale, and the losses; each under its file's name.
-    static func pictures(_ result: SimulationResult) -> [(name: String, svg: SimulationSVG)] {
+    static func pictures(_ result: SimulationResult) -> [(name: String, svg: Picture)] {
         let name = result.divergence
         let square = SimulationChart.Square(
             around: result.before + result.teacher + result.different.student
                 + result.shared.student
         )
-        func points(_ title: String, _ student: [[Float]]) -> SimulationSVG {
+        func points(_ title: String, _ student: [[Float]]) -> Picture {
             SimulationChart.points(
                 "\(name): \(title)",
                 student: student,
@@ -39,7 +40,7 @@ enum SimulationPage {
         <title>Simulation: one head or two</title>
         <style>
         \(style)
-        \(SimulationSVG.style)
+        \(Picture.style)
         </style>
         </head>
         <body>
@@ -70,7 +71,7 @@ enum SimulationPage {
 
     private static func introduction(_ report: SimulationReport) -> String {
         func setting(_ key: SimulationSettings.CodingKeys) -> String {
-            SimulationSVG.escaped(report.settings[key.rawValue] ?? "?")
+            Markup.escaped(report.settings[key.rawValue] ?? "?")
         }
         return """
             <p>Figure 1 of <em>Dual-Space Knowledge Distillation for Large Language Models</em> \
@@ -94,7 +95,7 @@ enum SimulationPage {
 
     private static func table(_ report: SimulationReport) -> String {
         func cells(_ texts: [String], _ tag: String = "td") -> String {
-            "<tr>" + texts.map { "<\(tag)>\(SimulationSVG.escaped($0))</\(tag)>" }.joined()
+            "<tr>" + texts.map { "<\(tag)>\(Markup.escaped($0))</\(tag)>" }.joined()
                 + "</tr>"
         }
         let rows = report.rows
@@ -111,7 +112,7 @@ enum SimulationPage {
     private static func section(_ result: SimulationResult) -> String {
         let pictures = pictures(result).map(\.svg.inline).joined(separator: "\n")
         return """
-            <h2>\(SimulationSVG.escaped(result.divergence))</h2>
+            <h2>\(Markup.escaped(result.divergence))</h2>
             <div class="pictures">
             \(pictures)
             </div>

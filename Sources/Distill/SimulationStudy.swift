@@ -1,4 +1,5 @@
 import Foundation
+import Pages
 
 /// The simulation for every divergence of its settings, in a directory.
 ///

@@ -26,9 +26,7 @@ extension DistillStage {
 
     /// Writes what the attention of a finished run matches, an example a line.
     static func dumpAlignment(_ settings: DistillSettings, to path: String, limit: Int) throws {
-        var finished = settings
-        finished.student.from = "\(settings.output)/student"
-        finished.projectorsFrom = "\(settings.output)/projectors.safetensors"
+        let finished = settings.finished(in: settings.output)
         var lines = Data()
         var count = 0
         let encoder = JSONEncoder()
@@ -42,5 +40,16 @@ extension DistillStage {
         }
         try RunFiles.write(lines, to: URL(fileURLWithPath: path))
         Console.say("distill: the alignment of \(count) held-out examples is in \(path)")
+    }
+}
+
+extension DistillSettings {
+    /// The same over what the finished run left: its student, with the factors merged, and its projectors.
+    func finished(in run: String) -> DistillSettings {
+        var finished = self
+        finished.student.from = "\(run)/student"
+        finished.projectorsFrom = "\(run)/projectors.safetensors"
+        finished.lora = nil
+        return finished
     }
 }

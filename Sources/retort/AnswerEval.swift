@@ -108,7 +108,9 @@ struct AnswerEval {
         _ questions: [Question]
     ) throws -> (Report.Model, TextScores) {
         let (model, tokenizer) = try ModelLoading.load(path)
-        let wanted = template ?? Self.runTemplate(of: path) ?? PromptTemplate.automatic
+        let wanted =
+            template ?? DistillSettings.resolved(ofStudentAt: path)?.template
+            ?? PromptTemplate.automatic
         let template = try PromptTemplate.named(wanted, modelAt: URL(fileURLWithPath: path))
         let answering = StudentAnswers(model, tokenizer, template: template)
         func scores(_ options: SamplingOptions, _ kind: String) throws -> TextScores {
@@ -155,16 +157,6 @@ struct AnswerEval {
         let squares = means.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
         let deviation = (squares / Double(max(1, means.count - 1))).squareRoot()
         return Report.Sampled(seeds: seeds, mean: mean, deviation: deviation, means: means)
-    }
-
-    /// What a run was trained with, where the model is a run's student.
-    private static func runTemplate(of path: String) -> String? {
-        let run = URL(fileURLWithPath: path).deletingLastPathComponent()
-        let file = run.appendingPathComponent(Trainer.settingsFile)
-        guard let data = try? Data(contentsOf: file), data.count < 1 << 20,
-            let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any]
-        else { return nil }
-        return object["template"] as? String
     }
 
     /// One answer a line, with its scores.

@@ -66,20 +66,6 @@ struct EvalSettings: Codable, Equatable {
     }
 }
 
-/// `eval.json`: what was measured, and on what.
-struct EvalFile: Codable, Equatable {
-    /// The cache's checksum, the settings, and the weights' hash of each model: the measurement is
-    /// done again only when one of them changes.
-    var inputs: [String: String]
-    /// The teacher first, then the models.
-    var reports: [EvalReport]
-
-    static func read(_ url: URL) -> EvalFile? {
-        guard let data = try? Data(contentsOf: url) else { return nil }
-        return try? JSONDecoder().decode(EvalFile.self, from: data)
-    }
-}
-
 /// Evaluation with its words, for `eval` and `run`.
 enum EvalStage {
     /// Measures models on a cache; what is already in `output` for the same inputs is taken as it is.
@@ -96,7 +82,11 @@ enum EvalStage {
         let reader = try CacheReader(directory: URL(fileURLWithPath: cache))
         var inputs = try inputs(reader, models, settings)
         inputs["figures"] = figuresVersion
-        if let output, let known = EvalFile.read(output), known.inputs == inputs {
+        if let output, let known = EvalFile.read(output), known.inputs == inputs,
+            EvalFile.beside(output).allSatisfy({
+                FileManager.default.fileExists(atPath: $0.path)
+            })
+        {
             Console.say("eval: \(output.path) is up to date")
             return known
         }
@@ -117,22 +107,35 @@ enum EvalStage {
             options: options
         )
         Console.say("eval: teacher, from the cache")
-        let teacher = try evaluator.teacherReport()
+        let (teacher, seen) = try evaluator.evaluateTeacher()
+        var (examples, maps) = (seen, EvalMaps())
         var found: [Evaluator.Evaluation] = []
         for (name, path) in models {
             Console.say("eval: \(name)")
             try stopIfAsked()
             let (model, tokenizer) = try ModelLoading.load(path)
-            let template = try PromptTemplate.named(reader.manifest.description.template)
-            found.append(
-                try evaluator.evaluate(
-                    name,
-                    model: model,
-                    tokenizer: tokenizer,
-                    generate: settings.generate
-                        ? { try answer($0, model, tokenizer, template, settings) } : nil
-                )
+            let template = try PromptTemplate.named(
+                DistillSettings.resolved(ofStudentAt: path)?.template
+                    ?? reader.manifest.description.template
             )
+            var one = try evaluator.evaluate(
+                name,
+                model: model,
+                tokenizer: tokenizer,
+                template: template.name,
+                generate: settings.generate
+                    ? { try answer($0, model, tokenizer, template, settings) } : nil
+            )
+            var map = EvalMaps.Model()
+            map.similarity = one.maps
+            if let alignment = try AlignmentEval(studentAt: path, cache: cache, settings) {
+                map.alignments = try alignment.run(into: &one)
+            }
+            maps.models[name] = map
+            for index in examples.indices {
+                examples[index].models[name] = one.examples[examples[index].id]
+            }
+            found.append(one)
         }
         let reports = [teacher] + compared(found, with: settings.baseline)
         let file = EvalFile(inputs: inputs, reports: reports)
@@ -144,7 +147,7 @@ enum EvalStage {
         }
         guard let output else { return file }
         do {
-            try Data(jsonText(file).utf8).write(to: output, options: .atomic)
+            try file.write(to: output, examples, maps)
         } catch {
             Console.print(EvalTable(reports).text)
             throw error
@@ -153,7 +156,7 @@ enum EvalStage {
     }
 
     /// What `eval.json` has figures of: one of an older version is made anew.
-    private static let figuresVersion = "3"
+    private static let figuresVersion = "4"
 
     /// The reports, each with what it differs in from the baseline's.
     private static func compared(
@@ -172,7 +175,7 @@ enum EvalStage {
         }
     }
 
-    private static func stopIfAsked() throws {
+    static func stopIfAsked() throws {
         guard Signals.shouldStop else { return }
         throw Failure(
             "eval: stopped; run the same command again",

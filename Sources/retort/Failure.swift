@@ -4,6 +4,7 @@ import Extract
 import Foundation
 import Models
 import Ranks
+import Report
 import Scores
 import Tokenizers
 
@@ -52,6 +53,8 @@ struct Failure: Error {
             )
         case let error as RanksError:
             self.init(error.description, code: Self.code(error))
+        case let error as ReportError:
+            self.init(error.description, code: Self.code(error))
         case let error as SimulationError:
             self.init(error.description, code: Self.code(error))
         case let error as CocoaError:
@@ -66,6 +69,14 @@ struct Failure: Error {
             self.init(error.localizedDescription, code: Code.inputOutput)
         default:
             return nil
+        }
+    }
+
+    private static func code(_ error: ReportError) -> Int32 {
+        switch error {
+        case .noRun: Code.missing
+        case .unreadable(let path):
+            FileManager.default.fileExists(atPath: path) ? Code.badData : Code.missing
         }
     }
 

@@ -23,6 +23,7 @@ struct Retort: ParsableCommand {
         version: Version.text,
         subcommands: [
             RunCommand.self, ExtractCommand.self, DistillCommand.self, EvalCommand.self,
+            ReportCommand.self, WatchCommand.self,
             GenerateCommand.self, CacheCommand.self, ModelCommand.self, CriterionCommand.self,
             TokenizeCommand.self,
         ]

@@ -112,7 +112,7 @@ struct EvaluatorTests {
         #expect(report.alignedPositions == tokens)
         #expect(abs((report.klNextByte ?? 0) - kl / Double(tokens)) < 1e-5)
         #expect(abs((report.reverseKLNextByte ?? 0) - reverse / Double(tokens)) < 1e-5)
-        let teacher = try evaluator(world, tokenizer).teacherReport()
+        let teacher = try evaluator(world, tokenizer).evaluateTeacher().report
         #expect(abs(teacher.crossEntropy - teacherCE / Double(tokens)) < 1e-5)
     }
 

@@ -44,14 +44,17 @@ enum Console {
     /// It is not logged.
     static func overwrite(_ text: String) {
         guard !isHushed.load(ordering: .relaxed) else { return }
-        write("\r\u{1B}[2K\(text.prefix(max(20, width - 1)))", to: .standardError)
+        write(
+            "\r\u{1B}[2K\(text.prefix(max(20, size(of: STDERR_FILENO).columns - 1)))",
+            to: .standardError
+        )
     }
 
-    /// Columns of the terminal.
-    private static var width: Int {
+    /// Columns and rows of a terminal; 80 and 24 where there is none.
+    static func size(of descriptor: Int32) -> (columns: Int, rows: Int) {
         var size = winsize()
-        let known = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
-        return known ? Int(size.ws_col) : 80
+        let isKnown = ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+        return isKnown ? (Int(size.ws_col), Int(size.ws_row)) : (80, 24)
     }
 
     /// Ends a line that was drawn over.

@@ -1,0 +1,49 @@
+import Foundation
+
+/// `eval.json`: what was measured, and on what.
+///
+/// Beside it lie `eval.examples.jsonl`, what was measured of each example, and `eval.maps.json`, pictures
+/// of some: what `retort report` shows.
+package struct EvalFile: Codable, Equatable {
+    /// The cache's checksum, the settings, and the weights' hash of each model: the measurement is
+    /// done again only when one of them changes.
+    package var inputs: [String: String]
+    /// The teacher first, then the models.
+    package var reports: [EvalReport]
+
+    /// What was measured, and on what.
+    package init(inputs: [String: String], reports: [EvalReport]) {
+        (self.inputs, self.reports) = (inputs, reports)
+    }
+
+    /// Nil where there is none that can be read.
+    package static func read(_ url: URL) -> EvalFile? {
+        guard let data = RunFiles.read(url, limit: largestBytes) else { return nil }
+        return try? JSONDecoder().decode(EvalFile.self, from: data)
+    }
+
+    /// More than that is none of ours.
+    private static let largestBytes = 64 << 20
+
+    /// The examples' file and the maps' of an `eval.json` of any name.
+    package static func beside(_ url: URL) -> [URL] {
+        ["examples.jsonl", "maps.json"].map {
+            url.deletingPathExtension().appendingPathExtension($0)
+        }
+    }
+
+    /// Writes all three, this one last: only then is the measurement done.
+    ///
+    /// - Throws: `DistillError.file`.
+    package func write(to url: URL, _ examples: [EvalExample], _ maps: EvalMaps) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let lines = try examples.reduce(into: Data()) {
+            $0 += try encoder.encode($1) + Data("\n".utf8)
+        }
+        let beside = Self.beside(url)
+        try RunFiles.write(lines, to: beside[0])
+        try RunFiles.write(try encoder.encode(maps) + Data("\n".utf8), to: beside[1])
+        try RunFiles.write(RunFiles.json(self), to: url)
+    }
+}

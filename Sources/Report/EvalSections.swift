@@ -1,0 +1,223 @@
+import Distill
+import Foundation
+import Pages
+import Scores
+
+/// A figure of a report's score table.
+struct ScoreColumn: Sendable {
+    let title: String
+    let measure: EvalMeasure?
+    let value: @Sendable (EvalReport) -> Double?
+    var digits = 4
+    var factor = 1.0
+
+    /// How a measure is called in sentences.
+    static func name(_ measure: EvalMeasure) -> String {
+        switch measure {
+        case .crossEntropy: "loss a token"
+        case .crossEntropyPerByte: "loss a byte"
+        case .accuracy: "accuracy"
+        case .kl: "KL"
+        case .reverseKL: "reverse KL"
+        case .topOneAgreement: "top-1 agreement"
+        case .topFiveAgreement: "top-5 agreement"
+        case .klNextByte: "KL of the next byte"
+        case .reverseKLNextByte: "reverse KL of the next byte"
+        case .nextByteAgreement: "same next byte"
+        case .cosineStructure: "cosine structure distance"
+        case .innerProductStructure: "inner-product structure distance"
+        case .alignmentQuality: "alignment"
+        case .rougeL: "ROUGE-L"
+        case .exactMatch: "exact match"
+        }
+    }
+
+    private static func column(
+        _ measure: EvalMeasure,
+        _ value: @escaping @Sendable (EvalReport) -> Double?,
+        percent: Bool = false
+    ) -> ScoreColumn {
+        ScoreColumn(
+            title: name(measure) + (percent ? ", %" : ""),
+            measure: measure,
+            value: value,
+            digits: percent ? 2 : 4,
+            factor: percent ? 100 : 1
+        )
+    }
+
+    static let all: [ScoreColumn] = [
+        column(.crossEntropy, { $0.crossEntropy }),
+        ScoreColumn(title: "perplexity", measure: nil, value: { $0.perplexity }, digits: 2),
+        column(.crossEntropyPerByte, { $0.crossEntropyPerByte }),
+        column(.accuracy, { $0.accuracy }, percent: true),
+        column(.kl, { $0.kl }), column(.reverseKL, { $0.reverseKL }),
+        column(.topOneAgreement, { $0.topOneAgreement }, percent: true),
+        column(.topFiveAgreement, { $0.topFiveAgreement }, percent: true),
+        column(.klNextByte, { $0.klNextByte }),
+        column(.reverseKLNextByte, { $0.reverseKLNextByte }),
+        column(.nextByteAgreement, { $0.nextByteAgreement }, percent: true),
+        column(.cosineStructure, { $0.cosineStructure }),
+        column(.innerProductStructure, { $0.innerProductStructure }),
+        ScoreColumn(title: "linear CKA", measure: nil, value: { $0.linearCKA }, digits: 3),
+        column(.alignmentQuality, { $0.alignmentQuality }, percent: true),
+        ScoreColumn(
+            title: "ECE, %",
+            measure: nil,
+            value: { $0.calibration?.error },
+            digits: 2,
+            factor: 100
+        ),
+        column(.rougeL, { $0.rougeL }, percent: true),
+        column(.exactMatch, { $0.exactMatch }, percent: true),
+    ]
+
+    func cell(_ report: EvalReport) -> Block.Cell {
+        guard let value = value(report) else { return Block.Cell("–") }
+        func shown(_ value: Double) -> String {
+            let value = value * factor
+            return String(format: abs(value) < 1e9 ? "%.\(digits)f" : "%.1e", value)
+        }
+        let interval = measure.flatMap { report.intervals?[$0.rawValue] }
+        let note = interval.map { "\(shown($0.low)) – \(shown($0.high))" }
+        switch measure.flatMap({ report.differences?[$0.rawValue]?.verdict }) {
+        case .better:
+            return Block.Cell(shown(value) + " +", note: note, kind: "better", spoken: "better")
+        case .worse:
+            return Block.Cell(shown(value) + " −", note: note, kind: "worse", spoken: "worse")
+        case .undecided, nil: return Block.Cell(shown(value), note: note)
+        }
+    }
+}
+
+/// What was measured of models, for a report.
+struct EvalSections {
+    private let evals: [ReportEval]
+
+    init(_ evals: [ReportEval]) { self.evals = evals }
+
+    /// What to do where there is nothing to show.
+    private static let remedy =
+        "Nothing was measured beside these runs. `retort run` does it at its end; or: retort eval RUN… --cache CACHE "
+        + "--output eval.json, in the directory that holds the runs."
+
+    /// One table a file: models side by side, a row a figure, so that it can be read on a phone.
+    var scores: String {
+        guard !evals.isEmpty else { return Block.paragraph(Self.remedy) }
+        return evals.map { eval in
+            let columns = ScoreColumn.all.filter { column in
+                eval.reports.contains { column.value($0) != nil }
+            }
+            let baseline = eval.reports.compactMap(\.baseline).first
+            let table = Block.table(
+                caption(eval),
+                ["figure"] + eval.reports.map(\.name),
+                columns.map { column in
+                    [Block.Cell(column.title)] + eval.reports.map(column.cell)
+                }
+            )
+            let marks = baseline.map {
+                " + and −, green and red: surely better and worse than \($0), example by example."
+            }
+            let note =
+                "Small figures: 95 % intervals, by drawing the examples anew. Lower is better for losses, KL, structure "
+                + "distances and ECE, higher for the rest; the first column is the teacher."
+                + (marks ?? "")
+            return table + Block.paragraph(note, "soft")
+        }.joined(separator: "\n")
+    }
+
+    private func caption(_ eval: ReportEval) -> String {
+        let first = eval.reports.first
+        return "\(eval.url.path): split \(first?.split ?? "?"), \(first?.examples ?? 0) examples"
+    }
+
+    /// A diagram a model, the teacher's first.
+    var calibration: String {
+        let figures = evals.flatMap { eval in
+            eval.reports.compactMap { report in
+                report.calibration.map { Block.figure(CalibrationChart.picture(report.name, $0)) }
+            }
+        }
+        guard !figures.isEmpty else { return "" }
+        let note =
+            "Where bars end at the dashed line, a model is right as often as it is sure. Below it, it is too sure. "
+            + "The darker a bar, the more tokens it has. ECE is the mean gap, weighed by tokens."
+        return Block.paragraph(note, "soft") + Block.pictures(figures)
+    }
+
+    /// The teacher's and a student's arrangement of the tokens of a text, side by side.
+    var similarity: String {
+        let maps = evals.flatMap { eval in
+            eval.maps.models.sorted { $0.key < $1.key }.compactMap { name, model in
+                model.similarity.first.map { (name, $0) }
+            }
+        }
+        guard !maps.isEmpty else { return "" }
+        var figures: [String] = []
+        var shownTeachers: Set<String> = []
+        for (name, map) in maps {
+            let tokens = Self.tokens(map.tokens)
+            func picture(_ title: String, _ values: [[Double]]) -> String {
+                Block.figure(
+                    TokenMap(
+                        title: title,
+                        rows: ("token read last", tokens),
+                        columns: ("token read last", tokens),
+                        values: Self.clipped(values),
+                        measure: "cosine of final states",
+                        range: (-1, 1)
+                    ).picture()
+                )
+            }
+            // Students of one vocabulary stop at the same places: one picture of the teacher will do.
+            if shownTeachers.insert(map.id + tokens.joined(separator: "\n")).inserted {
+                figures.append(picture("Teacher", map.teacher))
+            }
+            figures.append(picture(name, map.student))
+        }
+        let note =
+            "How alike the final hidden states are after each token of one held-out text: a student that has learnt "
+            + "the teacher's arrangement has the teacher's pattern. The table above has the mean difference over all "
+            + "texts (cosine structure distance) and linear CKA."
+        return Block.paragraph(note, "soft") + Block.pictures(figures, isWide: true)
+    }
+
+    /// Where each of a student's tokens looks among the teacher's.
+    var alignment: String {
+        let figures = evals.flatMap { eval in
+            eval.maps.models.sorted { $0.key < $1.key }.flatMap { name, model in
+                model.alignments.prefix(EvalMaps.examples).map { found in
+                    let example = found.clipped
+                    return Block.figure(
+                        TokenMap(
+                            title: name,
+                            rows: ("student’s tokens", Self.tokens(example.student.labels)),
+                            columns: ("teacher’s tokens", Self.tokens(example.teacher.labels)),
+                            values: Self.clipped(example.toStudent),
+                            measure: "weight",
+                            range: (0, 1),
+                            marksLargest: true
+                        ).picture(),
+                        "\(found.overlap.overlapping) of \(found.overlap.tokens) tokens look most at a token of the same "
+                            + "characters."
+                    )
+                }
+            }
+        }
+        guard !figures.isEmpty else { return "" }
+        let note =
+            "What cross-model attention matches in held-out answers: each row is a token of the student, its cells the "
+            + "weights over the teacher's tokens. A match of the same characters lies on the diagonal."
+        return Block.paragraph(note, "soft") + Block.pictures(figures, isWide: true)
+    }
+
+    /// A stranger's file may hold more than we write, and longer texts.
+    private static func tokens(_ texts: [String]) -> [String] {
+        texts.prefix(EvalMaps.positions).map { String($0.prefix(24)) }
+    }
+
+    private static func clipped(_ values: [[Double]]) -> [[Double]] {
+        values.prefix(EvalMaps.positions).map { Array($0.prefix(EvalMaps.positions)) }
+    }
+}

@@ -1,0 +1,204 @@
+import Cache
+import Distill
+import Foundation
+import Pages
+
+/// Runs, what was measured of them, and the page that shows both.
+public struct ReportPage {
+    /// The runs, each under a name of its own.
+    public let runs: [ReportRun]
+    /// Their measurements.
+    public let evals: [ReportEval]
+    /// The cache that they were trained from; nil where it is not here.
+    public let cache: ReportCache?
+
+    /// A page of some runs.
+    public init(runs: [ReportRun], evals: [ReportEval], cache: ReportCache?) {
+        self.runs = ReportRun.named(runs)
+        self.evals = evals
+        self.cache = cache
+    }
+
+    /// A section: what its heading links to, the heading, and what follows.
+    struct Section {
+        let id: String
+        let title: String
+        let body: String
+    }
+
+    /// Characters of a text that are shown at most.
+    static let textLimit = 4_000
+
+    /// One file with everything in it: it loads nothing and runs nothing.
+    ///
+    /// - Parameter script: The address of a script of the same server, for a page that keeps itself up to date;
+    ///   nil for a file.
+    public func html(script: String? = nil) -> String {
+        let sections = sections
+        let names = runs.map(\.name).joined(separator: ", ")
+        let policy =
+            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+            + (script == nil ? "" : "; script-src 'self'; connect-src 'self'")
+        let links = sections.map {
+            "<li><a href=\"#\($0.id)\">\(Markup.escaped($0.title))</a></li>"
+        }
+        return """
+            <!DOCTYPE html>
+            <html lang="en">
+            <head>
+            <meta charset="utf-8"/>
+            <meta http-equiv="Content-Security-Policy" content="\(policy)"/>
+            <meta name="viewport" content="width=device-width, initial-scale=1"/>
+            <meta name="generator" content="retort report"/>
+            <title>\(Markup.escaped(String(names.prefix(120)))) – Retort report</title>
+            <style>
+            \(ReportStyle.css)
+            \(Picture.style)
+            </style>
+            \(script.map { "<script src=\"\(Markup.escaped($0))\" defer></script>" } ?? "")
+            </head>
+            <body>
+            <a class="skip" href="#content">Skip to the report</a>
+            <header>
+            <h1>\(Self.headline(runs))</h1>
+            <nav aria-label="Sections"><ul>\(links.joined())</ul></nav>
+            </header>
+            <main id="content">
+            \(sections.map(Self.markup).joined(separator: "\n"))
+            </main>
+            <footer><p>Made by <code>retort report</code>. This file loads nothing and runs nothing.</p></footer>
+            </body>
+            </html>
+
+            """
+    }
+
+    private static func headline(_ runs: [ReportRun]) -> String {
+        let shown = runs.prefix(8).map { "<bdi>\(Markup.escaped($0.name))</bdi>" }
+        let more = runs.count > 8 ? " and \(runs.count - 8) more" : ""
+        return shown.joined(separator: ", ") + more
+    }
+
+    private static func markup(_ section: Section) -> String {
+        """
+        <section id="\(section.id)" aria-labelledby="\(section.id)-title">
+        <h2 id="\(section.id)-title">\(Markup.escaped(section.title))</h2>
+        \(section.body)
+        </section>
+        """
+    }
+
+    private var sections: [Section] {
+        let evals = EvalSections(evals)
+        return [
+            Section(id: "summary", title: "Summary", body: ReportSummary(self).body),
+            Section(id: "losses", title: "Losses", body: CurveSections(runs).losses),
+            Section(id: "training", title: "Training", body: CurveSections(runs).training),
+            Section(id: "cache", title: "Cache", body: cacheBody),
+            Section(id: "scores", title: "Scores", body: evals.scores),
+            Section(id: "calibration", title: "Calibration", body: evals.calibration),
+            Section(id: "similarity", title: "Representation", body: evals.similarity),
+            Section(id: "alignment", title: "Alignment", body: evals.alignment),
+            Section(id: "examples", title: "Examples", body: ExampleSections(self.evals).body),
+        ].filter { !$0.body.isEmpty }
+    }
+
+    private var cacheBody: String {
+        cache?.body
+            ?? "<p>The cache that these runs were trained from is not where their settings say; give it with "
+            + "<code>--cache DIR</code>.</p>"
+    }
+}
+
+/// Pieces of HTML that sections are made of; all text is escaped here.
+enum Block {
+    /// A paragraph.
+    static func paragraph(_ text: String, _ kind: String? = nil) -> String {
+        "<p\(kind.map { " class=\"\($0)\"" } ?? "")>\(Markup.escaped(text))</p>"
+    }
+
+    /// A table that scrolls by itself where it is wider than the screen; the first column names the row.
+    ///
+    /// - Parameter cells: Texts; `marks` are put behind them, with what they mean for those who hear it.
+    static func table(
+        _ caption: String,
+        _ head: [String],
+        _ rows: [[Cell]],
+        isText: Bool = false
+    ) -> String {
+        let heads = head.map { "<th scope=\"col\">\(Markup.escaped($0))</th>" }.joined()
+        let lines = rows.map { row in
+            let cells = row.enumerated().map { index, cell in
+                index == 0
+                    ? "<th scope=\"row\"><bdi>\(Markup.escaped(cell.text))</bdi></th>"
+                    : "<td\(cell.kind.map { " class=\"\($0)\"" } ?? "")>\(cell.markup)</td>"
+            }
+            return "<tr>\(cells.joined())</tr>"
+        }
+        return """
+            <div class="wide" tabindex="0" role="region" aria-label="\(Markup.escaped(caption))">
+            <table\(isText ? " class=\"text\"" : "")>
+            <caption>\(Markup.escaped(caption))</caption>
+            <thead><tr>\(heads)</tr></thead>
+            <tbody>
+            \(lines.joined(separator: "\n"))
+            </tbody>
+            </table>
+            </div>
+            """
+    }
+
+    /// A table's cell.
+    struct Cell {
+        let text: String
+        /// What stands under it in small letters.
+        var note: String?
+        /// Its class.
+        var kind: String?
+        /// What is read out besides.
+        var spoken: String?
+
+        init(_ text: String, note: String? = nil, kind: String? = nil, spoken: String? = nil) {
+            (self.text, self.note, self.kind, self.spoken) = (text, note, kind, spoken)
+        }
+
+        fileprivate var markup: String {
+            Markup.escaped(text)
+                + (spoken.map { "<span class=\"unseen\"> \(Markup.escaped($0))</span>" } ?? "")
+                + (note.map { "<small>\(Markup.escaped($0))</small>" } ?? "")
+        }
+    }
+
+    /// Pictures side by side as far as the screen goes.
+    static func pictures(_ figures: [String], isWide: Bool = false) -> String {
+        guard !figures.isEmpty else { return "" }
+        return
+            "<div class=\"pictures\(isWide ? " maps" : "")\">\n\(figures.joined(separator: "\n"))\n</div>"
+    }
+
+    /// A picture with what is said of it; `more` folds away.
+    static func figure(
+        _ picture: Picture,
+        _ caption: String = "",
+        more: (title: String, markup: String)? = nil
+    ) -> String {
+        let text = caption.isEmpty ? "" : "<figcaption>\(Markup.escaped(caption))</figcaption>"
+        let folded = more.map { fold($0.title, $0.markup) } ?? ""
+        // A picture wider than a phone scrolls by itself, so a keyboard must reach it.
+        return """
+            <figure><div class="picture" tabindex="0" role="group" aria-label="\(Markup.escaped(picture.title))">
+            \(picture.inline)
+            </div>\(text)\(folded)</figure>
+            """
+    }
+
+    /// Something that opens when it is asked for.
+    static func fold(_ title: String, _ markup: String, isOpen: Bool = false) -> String {
+        "<details\(isOpen ? " open" : "")><summary>\(Markup.escaped(title))</summary>\n\(markup)\n</details>"
+    }
+
+    /// A list.
+    static func list(_ items: [String]) -> String {
+        "<ul>" + items.map { "<li>\(Markup.escaped($0))</li>" }.joined() + "</ul>"
+    }
+}

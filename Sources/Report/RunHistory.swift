@@ -1,0 +1,119 @@
+import Distill
+import Foundation
+
+/// What a run's `metrics.jsonl` says, as curves and sums.
+public struct RunHistory: Sendable {
+    /// Parts of the loss, by name, in nats a token.
+    public private(set) var losses: [String: [CurvePoint]] = [:]
+    /// The same of the held-out split, at the steps where it was measured.
+    public private(set) var heldOut: [String: [CurvePoint]] = [:]
+    /// The student's.
+    public private(set) var learningRate: [CurvePoint] = []
+    /// Before clipping.
+    public private(set) var gradientNorm: [CurvePoint] = []
+    /// Tokens that the student ran over in a second.
+    public private(set) var tokensPerSecond: [CurvePoint] = []
+    /// Useful operations over those of a plain product.
+    public private(set) var shareOfPeak: [CurvePoint] = []
+    /// Steps that changed nothing, with the reason.
+    public private(set) var skipped: [(step: Int, reason: String)] = []
+    /// The newest line.
+    public private(set) var last: TrainingMetrics?
+    /// Sums over the steps.
+    public private(set) var seconds = 0.0
+    /// See `seconds`.
+    public private(set) var dataSeconds = 0.0
+    /// See `seconds`.
+    public private(set) var tokens = 0.0
+    /// See `seconds`.
+    public private(set) var examples = 0.0
+    /// See `seconds`; those cut to the longest length.
+    public private(set) var cut = 0.0
+    /// See `seconds`; those left out.
+    public private(set) var dropped = 0.0
+    /// The most memory of the process, MiB.
+    public private(set) var memoryMiB = 0.0
+    /// Lines that could not be read.
+    public private(set) var unreadable = 0
+
+    /// More parts than any criterion has are not kept.
+    private static let mostParts = 24
+
+    /// Empty.
+    public init() {}
+
+    /// Everything that is in a run's file now.
+    public init(_ directory: URL) {
+        let tail = MetricsTail(directory.appendingPathComponent(Self.file))
+        add(tail.read())
+    }
+
+    /// The file's name.
+    public static let file = "metrics.jsonl"
+
+    /// Seconds of a step, a mean over the last ones; nil before the first.
+    public var secondsPerStep: Double? {
+        recentSeconds.isEmpty ? nil : recentSeconds.reduce(0, +) / Double(recentSeconds.count)
+    }
+
+    private var recentSeconds: [Double] = []
+    private static let recent = 32
+
+    /// Adds what was read.
+    public mutating func add(_ piece: MetricsTail.Piece) {
+        if piece.isAnew { self = RunHistory() }
+        unreadable += piece.unreadable
+        for line in piece.lines { add(line) }
+    }
+
+    private mutating func add(_ line: TrainingMetrics) {
+        guard line.step > 0 else {
+            unreadable += 1
+            return
+        }
+        let x = Double(line.step)
+        last = line
+        Self.add(line.losses, x, to: &losses)
+        if let means = line.heldOut { Self.add(means, x, to: &heldOut) }
+        Self.add(line.learningRate, x, to: &learningRate)
+        if let norm = line.gradientNorm { Self.add(norm, x, to: &gradientNorm) }
+        Self.add(line.tokensPerSecond, x, to: &tokensPerSecond)
+        if let share = line.shareOfPeak { Self.add(share, x, to: &shareOfPeak) }
+        if let reason = line.skipped { skipped.append((line.step, reason)) }
+        // A stranger's line may hold any number.
+        seconds += max(0, line.seconds ?? 0)
+        if let time = line.seconds, time >= 0 {
+            recentSeconds.append(time)
+            if recentSeconds.count > Self.recent { recentSeconds.removeFirst() }
+        }
+        dataSeconds += max(0, line.dataSeconds ?? 0)
+        tokens += max(0, Double(line.tokens))
+        examples += max(0, Double(line.examples))
+        cut += max(0, Double(line.cut))
+        dropped += max(0, Double(line.dropped))
+        memoryMiB = max(memoryMiB, line.memoryMiB ?? 0)
+    }
+
+    private static func add(
+        _ means: [String: Double],
+        _ x: Double,
+        to curves: inout [String: [CurvePoint]]
+    ) {
+        for (name, y) in means where curves[name] != nil || curves.count < mostParts {
+            add(y, x, to: &curves[name, default: []])
+        }
+    }
+
+    private static func add(_ y: Double, _ x: Double, to curve: inout [CurvePoint]) {
+        // No loss, rate or speed is as large; what is would leave nothing else to be seen.
+        guard y.isFinite, abs(y) < 1e12 else { return }
+        curve.append(CurvePoint(x, y))
+    }
+
+    /// Parts of the loss in the order in which they are told: the total first.
+    public static func ordered(_ names: some Sequence<String>) -> [String] {
+        let first = ["total", "ce", "kd"]
+        let all = Set(names)
+        return first.filter(all.contains) + all.subtracting(first).sorted()
+    }
+}

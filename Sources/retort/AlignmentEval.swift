@@ -1,0 +1,46 @@
+import Distill
+import Foundation
+import Models
+
+/// What the cross-model attention of a finished run matches, measured on a cache's split.
+struct AlignmentEval {
+    private let settings: DistillSettings
+    private let limit: Int
+
+    /// Nil where the student is not that of a run that has learnt an alignment, by the run's own files.
+    ///
+    /// - Parameter student: A run's `student/` directory.
+    init?(studentAt student: String, cache: String, _ eval: EvalSettings) throws {
+        guard let found = DistillSettings.resolved(ofStudentAt: student),
+            found.criterion == CrossModelDualSpace.name
+        else { return nil }
+        let run = URL(fileURLWithPath: student).deletingLastPathComponent().path
+        var settings = found.finished(in: run)
+        guard let projectors = settings.projectorsFrom,
+            FileManager.default.fileExists(atPath: projectors)
+        else { return nil }
+        settings.cache = cache
+        settings.heldOutSplit = eval.split
+        // Where the data lay then says nothing now.
+        settings.dataset = nil
+        self.settings = settings
+        limit = eval.limit ?? .max
+    }
+
+    /// Adds how well the tokens are matched to a model's figures.
+    ///
+    /// - Returns: The first examples as small as a map is, else the very first, cut.
+    func run(into found: inout Evaluator.Evaluation) throws -> [ExampleAlignment] {
+        var maps: [ExampleAlignment] = []
+        var first: ExampleAlignment?
+        try DistillStage.trainer(settings).alignments(limit: limit, readable: true) { example in
+            try EvalStage.stopIfAsked()
+            found.add(example)
+            first = first ?? example
+            let size = max(example.student.labels.count, example.teacher.labels.count)
+            if maps.count < EvalMaps.examples, size <= EvalMaps.positions { maps.append(example) }
+        }
+        found.finishAlignment()
+        return maps.isEmpty ? first.map { [$0.clipped] } ?? [] : maps
+    }
+}

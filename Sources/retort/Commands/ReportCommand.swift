@@ -1,0 +1,90 @@
+import ArgumentParser
+import Cache
+import Distill
+import Foundation
+import Report
+
+/// A page about runs.
+struct ReportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "report",
+        abstract: "Make one HTML file that shows how runs went and what came out.",
+        discussion: """
+            A run is the output directory of `retort distill`; the directory of a pipeline stands for the runs in \
+            it. The page holds losses, learning rates, gradients and speed of all runs, what the cache is made of, \
+            and, where `retort run` or `retort eval --output` has measured them, scores with intervals, \
+            calibration, similarity, alignment, and the worst and best examples. The file loads nothing from \
+            anywhere, and runs nothing; runs that are still going are shown as they are now.
+
+            Examples:
+              retort report runs/quickstart
+              retort report runs/quickstart/sft runs/quickstart/dskd --output report.html --replace
+            """
+    )
+
+    @Argument(help: "Runs, or directories that hold runs.")
+    var runs: [String]
+
+    @Option(help: "Where the page goes.")
+    var output = "report.html"
+
+    @Option(
+        help: "An eval.json to show (default: those beside the runs); may be given several times."
+    )
+    var eval: [String] = []
+
+    @Option(help: "The cache that the runs were trained from (default: as their settings say).")
+    var cache: String?
+
+    @Flag(help: "Write over a file that is there.")
+    var replace = false
+
+    func run() throws {
+        try OutputFile.check(output, replace: replace)
+        let page = try ReportStage.page(runs, evals: eval, cache: cache)
+        try RunFiles.write(Data(page.html().utf8), to: URL(fileURLWithPath: output))
+        Console.say(
+            "report: \(DisplayText.escaped(output)) shows \(page.runs.map(\.name).joined(separator: ", "))"
+        )
+    }
+}
+
+/// Reads what a report is made of.
+enum ReportStage {
+    /// - Throws: `ReportError`; `CacheError` for a cache that was asked for by name.
+    static func page(_ paths: [String], evals: [String], cache: String?) throws -> ReportPage {
+        var seen: Set<String> = []
+        let directories = try paths.flatMap { try ReportRun.directories(at: $0) }
+            .filter { seen.insert($0.standardizedFileURL.path).inserted }
+        let runs = directories.map { ReportRun($0) }
+        return ReportPage(
+            runs: runs,
+            evals: try evals.isEmpty
+                ? ReportEval.beside(directories)
+                : evals.map { try ReportEval(URL(fileURLWithPath: $0)) },
+            cache: try cache.map { try read($0) } ?? trainedFrom(runs)
+        )
+    }
+
+    private static func read(_ path: String) throws -> ReportCache {
+        let directory = URL(fileURLWithPath: path)
+        return try ReportCache(CacheReader(directory: directory, unfinished: true), path: path)
+    }
+
+    /// The cache that a run's settings name, if it is there and is the one that the run recorded.
+    ///
+    /// Settings may be a stranger's: what merely lies where they point is not shown.
+    static func trainedFrom(_ runs: [ReportRun]) -> ReportCache? {
+        for run in runs {
+            guard let path = run.settings?.cache, let wanted = RunRecord.cache(of: run.directory),
+                let reader = try? CacheReader(
+                    directory: URL(fileURLWithPath: path),
+                    unfinished: true
+                ),
+                reader.contentSHA256 == wanted
+            else { continue }
+            return try? ReportCache(reader, path: path)
+        }
+        return nil
+    }
+}
