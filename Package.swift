@@ -145,8 +145,7 @@ let package = Package(
         ),
         .testTarget(
             name: "ReportTests",
-            dependencies: ["Report", "Cache", "Distill", "Pages", "Scores", "TestSupport"],
-            resources: [.copy("Fixtures")]
+            dependencies: ["Report", "Distill", "Pages", "Scores", "TestSupport"]
         ),
 
         // The command line: parse, call, print.

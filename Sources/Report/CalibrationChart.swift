@@ -4,8 +4,10 @@ import Pages
 
 /// How often a model is right by how sure it is.
 enum CalibrationChart {
-    private static let width = 340.0, height = 350.0
-    private static let left = 56.0, right = 326.0, top = 40.0, bottom = 300.0
+    private static let width = 340.0, height = 366.0
+    private static let left = 56.0, right = 326.0, top = 56.0, bottom = 316.0
+
+    private static let longestName = 30
 
     /// The diagram of Guo et al. (2017): bars of accuracy, what is missing or too much beside the diagonal, and
     /// how many tokens each bar has, by its shade.
@@ -28,8 +30,9 @@ enum CalibrationChart {
         )
         let x = Axis(low: 0, high: 1, start: left, end: right)
         let y = Axis(low: 0, high: 1, start: bottom, end: top)
-        picture.text(name, (left, 20), size: 14, bold: true)
-        picture.text("ECE \(error) %", (right, 20), anchor: .end, size: 13)
+        let shown = name.count <= longestName ? name : "…" + name.suffix(longestName - 1)
+        picture.text(shown, (left, 20), size: 14, bold: true)
+        picture.text("ECE \(error) %", (left, 40), size: 13)
         for tick in [0, 0.2, 0.4, 0.6, 0.8, 1.0] {
             picture.line((left, y.position(tick)), (right, y.position(tick)), .faint)
             picture.text("\(Int(100 * tick))", (left - 7, y.position(tick) + 4), anchor: .end)

@@ -62,6 +62,13 @@ struct ScoreColumn: Sendable {
         ScoreColumn(title: "linear CKA", measure: nil, value: { $0.linearCKA }, digits: 3),
         column(.alignmentQuality, { $0.alignmentQuality }, percent: true),
         ScoreColumn(
+            title: "alignment by chance, %",
+            measure: nil,
+            value: { $0.alignmentChance },
+            digits: 2,
+            factor: 100
+        ),
+        ScoreColumn(
             title: "ECE, %",
             measure: nil,
             value: { $0.calibration?.error },
@@ -149,9 +156,7 @@ struct EvalSections {
     /// The teacher's and a student's arrangement of the tokens of a text, side by side.
     var similarity: String {
         let maps = evals.flatMap { eval in
-            eval.maps.models.sorted { $0.key < $1.key }.compactMap { name, model in
-                model.similarity.first.map { (name, $0) }
-            }
+            eval.mapped.compactMap { name, model in model.similarity.first.map { (name, $0) } }
         }
         guard !maps.isEmpty else { return "" }
         var figures: [String] = []
@@ -186,12 +191,12 @@ struct EvalSections {
     /// Where each of a student's tokens looks among the teacher's.
     var alignment: String {
         let figures = evals.flatMap { eval in
-            eval.maps.models.sorted { $0.key < $1.key }.flatMap { name, model in
-                model.alignments.prefix(EvalMaps.examples).map { found in
+            eval.mapped.flatMap { name, model in
+                model.alignments.prefix(EvalMaps.examples).enumerated().map { index, found in
                     let example = found.clipped
                     return Block.figure(
                         TokenMap(
-                            title: name,
+                            title: "\(name), held-out example \(index + 1)",
                             rows: ("student’s tokens", Self.tokens(example.student.labels)),
                             columns: ("teacher’s tokens", Self.tokens(example.teacher.labels)),
                             values: Self.clipped(example.toStudent),
@@ -208,7 +213,8 @@ struct EvalSections {
         guard !figures.isEmpty else { return "" }
         let note =
             "What cross-model attention matches in held-out answers: each row is a token of the student, its cells the "
-            + "weights over the teacher's tokens. A match of the same characters lies on the diagonal."
+            + "weights over the teacher's tokens. A match of the same characters lies on the diagonal; "
+            + "· is a space."
         return Block.paragraph(note, "soft") + Block.pictures(figures, isWide: true)
     }
 

@@ -22,7 +22,7 @@ public struct ReportEval: Sendable {
     public init(_ url: URL) throws(ReportError) {
         guard let file = EvalFile.read(url) else { throw .unreadable(url.path) }
         self.url = url
-        reports = file.reports
+        reports = file.reports.map(Self.shortened)
         let beside = EvalFile.beside(url)
         var complaints: [String] = []
         var examples: [EvalExample] = []
@@ -55,8 +55,24 @@ public struct ReportEval: Sendable {
         (self.examples, self.maps, self.complaints) = (examples, maps, complaints)
     }
 
+    /// With names that a page can show: a stranger's file may hold any.
+    private static func shortened(_ report: EvalReport) -> EvalReport {
+        var report = report
+        report.name = String(report.name.prefix(longestName))
+        report.split = String(report.split.prefix(longestName))
+        report.baseline = report.baseline.map { String($0.prefix(longestName)) }
+        return report
+    }
+
+    private static let longestName = 120
+
     /// The models, without the teacher.
     var models: [EvalReport] { Array(reports.dropFirst()) }
+
+    /// Pictures by their models, as these are ordered.
+    var mapped: [(name: String, model: EvalMaps.Model)] {
+        models.compactMap { report in maps.models[report.name].map { (report.name, $0) } }
+    }
 
     /// The measurements of runs: those in their own directories and in the directories above, each once.
     public static func beside(_ runs: [URL]) -> [ReportEval] {

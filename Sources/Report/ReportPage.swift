@@ -14,7 +14,14 @@ public struct ReportPage {
 
     /// A page of some runs.
     public init(runs: [ReportRun], evals: [ReportEval], cache: ReportCache?) {
-        self.runs = ReportRun.named(runs)
+        // As they were measured: the baseline comes before what is compared with it.
+        let order = evals.flatMap(\.models).map { ($0.name as NSString).lastPathComponent }
+        let places = runs.enumerated().map { index, run in
+            (order.firstIndex(of: run.directory.lastPathComponent) ?? order.count, index)
+        }
+        self.runs = ReportRun.named(
+            runs.indices.sorted { places[$0] < places[$1] }.map { runs[$0] }
+        )
         self.evals = evals
         self.cache = cache
     }
@@ -194,7 +201,7 @@ enum Block {
 
     /// Something that opens when it is asked for.
     static func fold(_ title: String, _ markup: String, isOpen: Bool = false) -> String {
-        "<details\(isOpen ? " open" : "")><summary>\(Markup.escaped(title))</summary>\n\(markup)\n</details>"
+        "<details\(isOpen ? " open=\"open\"" : "")><summary>\(Markup.escaped(title))</summary>\n\(markup)\n</details>"
     }
 
     /// A list.

@@ -48,9 +48,9 @@ enum ReportStyle {
         .example{border:1px solid var(--faint);border-radius:8px;background:var(--card);\
         padding:.5rem .75rem;margin:.75rem 0;break-inside:avoid}
         .example h4{margin:.25rem 0;font-size:.95rem}
-        .texts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));gap:.5rem 1rem}
+        .texts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,15rem),1fr));gap:.5rem 1rem}
         .texts h5{margin:.25rem 0;font-size:.85rem;color:var(--soft);font-weight:600}
-        .said{white-space:pre-wrap;margin:0;max-height:24rem;overflow-y:auto;font-size:.93rem;unicode-bidi:isolate}
+        .said{white-space:pre-wrap;margin:0;max-height:16rem;overflow-y:auto;font-size:.93rem;unicode-bidi:isolate}
         dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.75rem 0}
         dt{color:var(--soft)}dd{margin:0}
         #live{color:var(--soft);margin:.25rem 0}

@@ -79,8 +79,8 @@ public struct RunHistory: Sendable {
         if let norm = line.gradientNorm { Self.add(norm, x, to: &gradientNorm) }
         Self.add(line.tokensPerSecond, x, to: &tokensPerSecond)
         if let share = line.shareOfPeak { Self.add(share, x, to: &shareOfPeak) }
-        if let reason = line.skipped { skipped.append((line.step, reason)) }
-        // A stranger's line may hold any number.
+        // A stranger's line may hold any text, and any number.
+        if let reason = line.skipped { skipped.append((line.step, String(reason.prefix(60)))) }
         seconds += max(0, line.seconds ?? 0)
         if let time = line.seconds, time >= 0 {
             recentSeconds.append(time)
@@ -99,7 +99,9 @@ public struct RunHistory: Sendable {
         _ x: Double,
         to curves: inout [String: [CurvePoint]]
     ) {
-        for (name, y) in means where curves[name] != nil || curves.count < mostParts {
+        for (name, y) in means {
+            let name = String(name.prefix(60))
+            guard curves[name] != nil || curves.count < mostParts else { continue }
             add(y, x, to: &curves[name, default: []])
         }
     }

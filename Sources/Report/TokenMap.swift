@@ -17,6 +17,7 @@ struct TokenMap {
     /// Marks the largest of each row.
     var marksLargest = false
 
+    private static let steps = 8, stepWidth = 9.0
     private static let cell = 13.0, letter = 6.2, longest = 12
 
     /// The picture: blue above 0 and vermilion below, the fuller the further.
@@ -28,7 +29,7 @@ struct TokenMap {
             Self.cell * Double(max(1, columns.tokens.count)),
             Self.cell * Double(max(1, rows.tokens.count))
         )
-        let width = max(left + size.0 + 12, 330)
+        let width = left + max(size.0, scaleWidth) + 12
         let height = top + size.1 + 44
         var picture = Picture(
             width: width,
@@ -91,27 +92,35 @@ struct TokenMap {
     }
 
     private func scale(from left: Double, y: Double, in picture: inout Picture) {
-        let steps = 8
         let colours =
             range.low < 0 ? [(-1.0, Picture.Paint.vermilion), (1.0, .blue)] : [(1.0, .blue)]
         var x = left
         picture.text(Axis.label(range.low), (x - 4, y + 10), anchor: .end, size: 11)
         for (sign, paint) in colours {
-            for step in 0..<steps {
-                let share = (Double(step) + 0.5) / Double(steps)
+            for step in 0..<Self.steps {
+                let share = (Double(step) + 0.5) / Double(Self.steps)
                 picture.rectangle(
                     x: x,
                     y: y,
-                    width: 9,
+                    width: Self.stepWidth,
                     height: 12,
                     paint,
                     opacity: sign < 0 ? 1 - share : share
                 )
-                x += 9
+                x += Self.stepWidth
             }
         }
+        picture.text(scaleText, (x + 5, y + 10), size: 11)
+    }
+
+    private var scaleText: String {
         let mark = marksLargest ? "; ○ the largest of a row" : ""
-        picture.text("\(Axis.label(range.high))  \(measure)\(mark)", (x + 5, y + 10), size: 11)
+        return "\(Axis.label(range.high))  \(measure)\(mark)"
+    }
+
+    private var scaleWidth: Double {
+        let steps = Double(range.low < 0 ? 2 * Self.steps : Self.steps)
+        return steps * Self.stepWidth + 5 + Self.letter * Double(scaleText.count)
     }
 
     /// For those who do not see the picture: where each row is strongest.

@@ -154,10 +154,55 @@ struct EvaluatorTests {
         #expect((report.klNextByte ?? 0) > 0 && report.tokens < plain.tokens)
         #expect(report.bytes == plain.bytes && report.alignedPositions == report.tokens)
         #expect(report.answers == 3 && report.rougeL != nil)
+        #expect(report.alignmentQuality == nil)
         let table = EvalTable([report, plain]).text
         #expect(table.contains("KL byte") && table.split(separator: "\n").count == 5)
         let again = try JSONDecoder().decode(EvalReport.self, from: JSONEncoder().encode(report))
         #expect(again == report)
+    }
+
+    @Test("each example keeps what was measured of it, and the first ones are drawn")
+    func examples() throws {
+        let world = try TinyWorld()
+        defer { world.remove() }
+        let teacher = try TinyWorld.tokenizer(merges: false)
+        let tokenizer = try TinyWorld.tokenizer(merges: true)
+        let evaluator = try evaluator(world, teacher)
+        let (report, examples) = try evaluator.evaluateTeacher()
+        #expect(examples.count == 3 && Set(examples.map(\.id)).count == 3)
+        let found = try evaluator.evaluate(
+            "student",
+            model: try TinyWorld.model(tokenizer),
+            tokenizer: tokenizer,
+            generate: { $0.map { "an onion \($0.prompt)" } }
+        )
+        var (loss, teacherLoss, bytes) = (0.0, 0.0, 0)
+        for example in examples {
+            let length = example.reference.utf8.count
+            let model = try #require(found.examples[example.id])
+            loss += model.crossEntropyPerByte * Double(length)
+            teacherLoss += example.teacher.crossEntropyPerByte * Double(length)
+            bytes += length
+            #expect(model.answer == "an onion \(example.prompt)")
+            #expect(try #require(model.rougeL) >= 0 && model.exactMatch == 0)
+            // A letter a token, but for ends of the sequence.
+            #expect(example.teacher.text.count <= length && !example.reference.isEmpty)
+        }
+        #expect(bytes == report.bytes)
+        #expect(abs(loss / Double(bytes) - found.report.crossEntropyPerByte) < 1e-9)
+        #expect(abs(teacherLoss / Double(bytes) - report.crossEntropyPerByte) < 1e-9)
+        #expect(found.maps.count == EvalMaps.examples)
+        for map in found.maps {
+            let count = map.tokens.count
+            #expect(count >= 8 && count <= EvalMaps.positions)
+            for values in [map.student, map.teacher] {
+                #expect(values.count == count && values.allSatisfy { $0.count == count })
+                for i in 0..<count {
+                    #expect(values[i][i] == 1)
+                    #expect((0..<count).allSatisfy { values[i][$0] == values[$0][i] })
+                }
+            }
+        }
     }
 
     @Test("a report of a hopeless model is still JSON, and its table is still narrow")

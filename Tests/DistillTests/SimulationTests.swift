@@ -1,5 +1,4 @@
 import Foundation
-import FoundationXML
 import Tensors
 import TestSupport
 import Testing
@@ -11,33 +10,6 @@ private func small(_ output: String = "unused", steps: Int = 30) -> SimulationSe
     var settings = SimulationSettings(output: output)
     (settings.points, settings.classes, settings.steps) = (20, 200, steps)
     return settings
-}
-
-/// Whether a text is well-formed XML, and how often each element occurs.
-private final class XMLCount: NSObject, XMLParserDelegate {
-    private(set) var elements: [String: Int] = [:]
-    /// Addresses that a reader's program would fetch.
-    private(set) var references: [String] = []
-
-    init?(_ text: String) {
-        super.init()
-        let parser = XMLParser(data: Data(text.utf8))
-        parser.delegate = self
-        guard parser.parse() else { return nil }
-    }
-
-    func parser(
-        _ parser: XMLParser,
-        didStartElement name: String,
-        namespaceURI: String?,
-        qualifiedName: String?,
-        attributes: [String: String]
-    ) {
-        elements[name, default: 0] += 1
-        for key in ["href", "src", "xlink:href"] {
-            if let value = attributes[key] { references.append(value) }
-        }
-    }
 }
 
 @Suite("The paper's simulation")

@@ -71,6 +71,7 @@ struct PipelineTests {
             for path in [
                 "cache/manifest.json", "cache/shards/00000.h5", "sft/student/model.safetensors",
                 "dskd/student/tokenizer.json", "dskd/metrics.jsonl", "eval.json", "log.txt",
+                "eval.examples.jsonl", "eval.maps.json",
             ] {
                 let file = folder.appendingPathComponent("run/\(path)")
                 #expect(FileManager.default.fileExists(atPath: file.path), "\(path)")
@@ -80,6 +81,8 @@ struct PipelineTests {
             let metrics = try Data(
                 contentsOf: folder.appendingPathComponent("run/dskd/metrics.jsonl")
             )
+
+            try checkReport(in: folder)
 
             let again = try RetortProcess.run(run, in: folder)
             #expect(again.code == 0 && again.output == first.output)
@@ -116,6 +119,29 @@ struct PipelineTests {
                 #expect(plan.code == 0, "\(file): \(plan.errors)")
             }
         }
+    }
+
+    /// What was measured is all on the page.
+    private func checkReport(in folder: URL) throws {
+        let eval = try #require(EvalFile.read(folder.appendingPathComponent("run/eval.json")))
+        #expect(eval.reports.map { $0.alignmentQuality != nil } == [false, false, true])
+        let quality = try #require(eval.reports[2].alignmentQuality)
+        #expect((0...1).contains(quality) && eval.reports[2].intervals?["cma_alignment"] != nil)
+        let made = try RetortProcess.run(["report", "run", "--output", "page/r.html"], in: folder)
+        #expect(made.code == 0, "\(made.errors)")
+        let data = try Data(contentsOf: folder.appendingPathComponent("page/r.html"))
+        let page = try #require(XMLCount(String(decoding: data, as: UTF8.self)))
+        #expect(page.elements["script"] == nil && page.references.allSatisfy { $0.hasPrefix("#") })
+        // Summary to examples.
+        #expect(page.elements["section"] == 9, "\(page.elements)")
+        #expect(page.elements["article"] == 2 * min(12, eval.reports[1].examples))
+        #expect(page.text.contains("s2t_kd") && page.text.contains("of the same characters"))
+        let twice = try RetortProcess.run(["report", "run", "--output", "page/r.html"], in: folder)
+        #expect(twice.code == 73 && twice.errors.contains("--replace"))
+        let none = try RetortProcess.run(["report", "page"], in: folder)
+        #expect(none.code == 66 && none.errors.contains("page: no run"))
+        let watched = try RetortProcess.run(["watch", "run"], in: folder)
+        #expect(watched.code == 0 && watched.output.contains("finished after 6 steps"))
     }
 
     private func losses(_ metrics: Data) throws -> [[String: Double]] {
