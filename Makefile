@@ -16,7 +16,7 @@ GENERATE_FLAGS ?= --temperature 0.7 --top-p 0.9 --max-new-tokens 128 --seed 1 --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: bench compare fuzz help mpi quickstart setup teacher build test lint format data parity goldens clean
+.PHONY: bench browser compare fuzz help mpi quickstart setup teacher build test lint format data parity goldens clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,10 @@ build: setup ## build the command, optimised
 
 test: setup ## run every test; no network, no Python
 	swift test --disable-xctest $(SWIFT_FLAGS)
+
+# Installs chromium and Python packages: needs a network the first time.
+browser: setup ## look at the report in a real browser: errors, accessibility, pictures (needs Python, chromium)
+	@scripts/browser.sh
 
 lint: ## check format, scripts and file lengths
 	swift format lint --strict -r Sources Tests benchmarks Package.swift

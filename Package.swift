@@ -145,7 +145,8 @@ let package = Package(
         ),
         .testTarget(
             name: "ReportTests",
-            dependencies: ["Report", "Distill", "Pages", "Scores", "TestSupport"]
+            dependencies: ["Report", "Distill", "Pages", "Scores", "TestSupport"],
+            resources: [.copy("Fixtures")]
         ),
 
         // The command line: parse, call, print.

@@ -136,7 +136,8 @@ struct EvalSections {
 
     private func caption(_ eval: ReportEval) -> String {
         let first = eval.reports.first
-        return "\(eval.url.path): split \(first?.split ?? "?"), \(first?.examples ?? 0) examples"
+        let place = eval.url.pathComponents.suffix(2).joined(separator: "/")
+        return "\(place): split \(first?.split ?? "?"), \(first?.examples ?? 0) examples"
     }
 
     /// A diagram a model, the teacher's first.

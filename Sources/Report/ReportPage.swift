@@ -126,12 +126,11 @@ enum Block {
 
     /// A table that scrolls by itself where it is wider than the screen; the first column names the row.
     ///
-    /// - Parameter cells: Texts; `marks` are put behind them, with what they mean for those who hear it.
+    /// What it shows stands above it, where it does not scroll away, and in the table for those who hear it.
     static func table(
         _ caption: String,
         _ head: [String],
-        _ rows: [[Cell]],
-        isText: Bool = false
+        _ rows: [[Cell]]
     ) -> String {
         let heads = head.map { "<th scope=\"col\">\(Markup.escaped($0))</th>" }.joined()
         let lines = rows.map { row in
@@ -143,9 +142,10 @@ enum Block {
             return "<tr>\(cells.joined())</tr>"
         }
         return """
+            <p class="caption" aria-hidden="true">\(Markup.escaped(caption))</p>
             <div class="wide" tabindex="0" role="region" aria-label="\(Markup.escaped(caption))">
-            <table\(isText ? " class=\"text\"" : "")>
-            <caption>\(Markup.escaped(caption))</caption>
+            <table>
+            <caption class="unseen">\(Markup.escaped(caption))</caption>
             <thead><tr>\(heads)</tr></thead>
             <tbody>
             \(lines.joined(separator: "\n"))

@@ -34,12 +34,12 @@ enum ReportStyle {
         .picture{overflow-x:auto}
         .maps svg{max-width:none}
         figcaption{font-size:.9rem;margin:.25rem .25rem 0}
-        .wide{overflow-x:auto;margin:.75rem 0}
+        .wide{overflow-x:auto;margin:0 0 .75rem;position:relative}
         table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.95rem}
-        caption{text-align:left;color:var(--soft);padding:.25rem 0;font-size:.9rem}
+        .caption{color:var(--soft);margin:.75rem 0 0;font-size:.9rem}
         th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid var(--faint);vertical-align:top;\
         white-space:nowrap}
-        th:first-child,.text td,.text th{text-align:left}
+        th:first-child{text-align:left}
         thead th{font-weight:600}tbody th{font-weight:500}
         td small{display:block;font-size:.78rem}
         td.better{color:var(--good);font-weight:600}td.worse{color:var(--bad);font-weight:600}

@@ -105,6 +105,31 @@ struct ReportPageTests {
         }
     }
 
+    @Test("shows everything that a finished pipeline leaves")
+    func finished() throws {
+        let folder = try #require(
+            Bundle.module.url(
+                forResource: "quickstart",
+                withExtension: nil,
+                subdirectory: "Fixtures"
+            )
+        )
+        let runs = try ReportRun.directories(at: folder.path)
+        let report = ReportPage(
+            runs: runs.map { ReportRun($0) },
+            evals: ReportEval.beside(runs),
+            cache: nil
+        )
+        // As they were measured, not by the alphabet.
+        #expect(report.runs.map(\.name) == ["sft", "dskd"])
+        let count = try #require(XMLCount(report.html()))
+        #expect(count.elements["section"] == 9 && count.elements["article"] == 24)
+        // Nine parts of the loss and four of training; three calibrations; teacher, two students, two alignments.
+        #expect(count.elements["figure"] == 9 + 4 + 3 + 3 + 2)
+        #expect(count.text.contains("150, finished") && count.text.contains("alignment by chance"))
+        #expect(count.text.contains("dskd against sft: better in cosine structure distance"))
+    }
+
     @Test("says what there is where nothing is measured")
     func empty() throws {
         try withFolder { folder in

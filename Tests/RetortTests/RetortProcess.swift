@@ -46,6 +46,16 @@ struct RetortProcess {
 
     var isRunning: Bool { process.isRunning }
 
+    /// What it has told so far.
+    var errorsSoFar: String {
+        get throws {
+            String(
+                decoding: try Data(contentsOf: folder.appendingPathComponent("\(tag).err")),
+                as: UTF8.self
+            )
+        }
+    }
+
     func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
 
     func wait() throws -> Result {
