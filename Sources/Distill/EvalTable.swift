@@ -1,3 +1,4 @@
+import Cache
 import Foundation
 
 /// Reports side by side, one row a model, in plain text.
@@ -85,7 +86,7 @@ public struct EvalTable {
 
     /// What the marks mean.
     public static func markNote(_ baseline: String) -> String {
-        "+ and -: better and worse than \(baseline), in 95 of 100 samples of as many examples."
+        "+ and -: better and worse than \(shortened(baseline)), in 95 of 100 samples of as many examples."
     }
 
     private var notes: String {
@@ -107,8 +108,9 @@ public struct EvalTable {
         return String(format: abs(shown) < 1e9 ? "%.\(column.digits)f" : "%.1e", shown) + mark
     }
 
-    /// The end of a name, which says more than its start.
+    /// The end of a name, which says more than its start; a teacher's is a stranger's, and is escaped.
     public static func shortened(_ name: String) -> String {
-        name.count <= nameWidth ? name : "…" + name.suffix(nameWidth - 1)
+        let name = DisplayText.escaped(name)
+        return name.count <= nameWidth ? name : "…" + name.suffix(nameWidth - 1)
     }
 }

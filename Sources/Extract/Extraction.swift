@@ -40,6 +40,9 @@ public final class Extraction {
     let skipped: Int
     let endOfSequence: UInt32
 
+    /// The splits that the cache will have.
+    public var splits: Set<String> { Set(examples.map(\.example.split)) }
+
     /// Opens the teacher and tokenises the dataset; runs nothing.
     ///
     /// - Throws: `ExtractError`, `ModelError`, `TokenizerError`, each naming file and place.

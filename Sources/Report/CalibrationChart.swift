@@ -9,8 +9,9 @@ enum CalibrationChart {
 
     private static let longestName = 30
 
-    /// The diagram of Guo et al. (2017): bars of accuracy, what is missing or too much beside the diagonal, and
-    /// how many tokens each bar has, by its shade.
+    /// Bars of accuracy beside the diagonal where it would equal confidence.
+    ///
+    /// The more tokens a bar has, the darker it is. Source: Guo et al. (2017), figure 1.
     static func picture(_ name: String, _ calibration: Calibration) -> Picture {
         let all = max(1, calibration.bins.reduce(0) { $0 + $1.count })
         let error = String(format: "%.1f", 100 * calibration.error)

@@ -205,6 +205,17 @@ struct EvaluatorTests {
         }
     }
 
+    @Test("names of strangers move no cursor")
+    func names() {
+        var report = EvalReport(name: "\u{1B}[2Jteacher\u{202E}", split: "held_out")
+        report.baseline = "\u{7}"
+        let text = EvalTable([report]).text
+        #expect(text.contains("\\u{1B}[2Jteacher\\u{202E}"))
+        #expect(
+            !text.unicodeScalars.contains { ($0.value < 0x20 && $0 != "\n") || $0.value == 0x202E }
+        )
+    }
+
     @Test("a report of a hopeless model is still JSON, and its table is still narrow")
     func hopeless() throws {
         for sum in [8e4, Double.infinity, .nan] {

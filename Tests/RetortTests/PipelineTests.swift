@@ -71,7 +71,7 @@ struct PipelineTests {
             for path in [
                 "cache/manifest.json", "cache/shards/00000.h5", "sft/student/model.safetensors",
                 "dskd/student/tokenizer.json", "dskd/metrics.jsonl", "eval.json", "log.txt",
-                "eval.examples.jsonl", "eval.maps.json",
+                "eval.examples.jsonl", "eval.maps.json", "report.html",
             ] {
                 let file = folder.appendingPathComponent("run/\(path)")
                 #expect(FileManager.default.fileExists(atPath: file.path), "\(path)")
@@ -296,7 +296,12 @@ struct PipelineTests {
             #expect(try code("student.new.tokenizer=teacher", "leave out vocabulary") == 64)
             #expect(try code("extract.top_k=4", "topK: 4 here, 5 there") == 65)
             #expect(try code("distill.steps=3", "steps: 3 here, 2 there") == 73)
-            #expect(try code("eval.split=dev", "no split \"dev\"") == 64)
+            #expect(try code("eval.split=dev", "no example of split \"dev\"") == 64)
+            // Before the extraction, not after it.
+            let early = ["--set", "eval.split=dev", "--set", "output=other"]
+            #expect(try RetortProcess.run(run + early, in: folder).code == 64)
+            let shards = folder.appendingPathComponent("other/cache").path
+            #expect(!FileManager.default.fileExists(atPath: shards))
             #expect(try code("distill.runs.sft.output=run/dskd", "two runs write to") == 64)
             try FileManager.default.removeItem(at: folder.appendingPathComponent("teacher"))
             #expect(try code("extract.top_k=4", "the teacher teacher is not here") == 65)

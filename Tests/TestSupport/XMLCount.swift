@@ -19,8 +19,10 @@ public final class XMLCount: NSObject, XMLParserDelegate {
         guard parser.parse() else { return nil }
     }
 
+    /// Called by the parser.
     public func parser(_ parser: XMLParser, foundCharacters string: String) { text += string }
 
+    /// Called by the parser.
     public func parser(
         _ parser: XMLParser,
         didStartElement name: String,

@@ -42,7 +42,7 @@ struct ReportCommand: ParsableCommand {
     func run() throws {
         try OutputFile.check(output, replace: replace)
         let page = try ReportStage.page(runs, evals: eval, cache: cache)
-        try RunFiles.write(Data(page.html().utf8), to: URL(fileURLWithPath: output))
+        try ReportStage.write(page, to: URL(fileURLWithPath: output))
         Console.say(
             "report: \(DisplayText.escaped(output)) shows \(page.runs.map(\.name).joined(separator: ", "))"
         )
@@ -64,6 +64,18 @@ enum ReportStage {
                 : evals.map { try ReportEval(URL(fileURLWithPath: $0)) },
             cache: try cache.map { try read($0) } ?? trainedFrom(runs)
         )
+    }
+
+    /// Writes a page, whole or not at all.
+    ///
+    /// - Throws: `DistillError.file`.
+    static func write(_ page: ReportPage, to url: URL) throws {
+        try RunFiles.write(Data(page.html().utf8), to: url)
+    }
+
+    /// Writes the page of a pipeline that is done, over the one of the last time.
+    static func write(_ runs: [String], cache: String, to url: URL) throws {
+        try write(try page(runs, evals: [], cache: cache), to: url)
     }
 
     private static func read(_ path: String) throws -> ReportCache {

@@ -11,7 +11,7 @@ struct RunCommand: ParsableCommand {
         commandName: "run",
         abstract: "Do the stages of a pipeline file that are not done yet.",
         discussion: """
-            Extract, make the student, distil, evaluate. Everything lies under the file's "output" \
+            Extract, make the student, distil, evaluate, report. Everything lies under the file's "output" \
             directory. Run again, it does only what is missing; stopped or killed, it goes on from there. \
             A file with the stage "simulation" has that one alone: the paper's simulation, with pictures.
 
@@ -63,7 +63,10 @@ struct RunCommand: ParsableCommand {
         }
         let output = URL(fileURLWithPath: pipeline.output)
         try Console.log(to: output.appendingPathComponent("log.txt"))
-        Console.say("\(pipeline.name): everything goes to \(pipeline.output)/")
+        Console.say(
+            "\(pipeline.name): everything goes to \(pipeline.output)/ "
+                + "(retort watch \(ShellWord.quoted(pipeline.output)) shows how it goes)"
+        )
         // Before an hour of extraction.
         if case .directory(let path) = pipeline.student { try StudentStage.requireModel(path) }
         try extract(pipeline)
@@ -75,6 +78,12 @@ struct RunCommand: ParsableCommand {
             models: pipeline.runs.map { ($0.name, "\($0.settings.output)/student") },
             settings: pipeline.eval,
             output: evalURL
+        )
+        let page = output.appendingPathComponent("report.html")
+        try ReportStage.write(
+            pipeline.runs.map(\.settings.output),
+            cache: pipeline.extract.output,
+            to: page
         )
         if isJSON {
             Console.print(try jsonText(result))
@@ -95,16 +104,27 @@ struct RunCommand: ParsableCommand {
                     + "not needed"
             )
         } else {
-            try ExtractStage.run(try Extraction(settings), settings)
+            let extraction = try Extraction(settings)
+            // Before an hour of it.
+            try requireSplit(pipeline.eval.split, among: extraction.splits)
+            try ExtractStage.run(extraction, settings)
         }
         let reader = try CacheReader(directory: URL(fileURLWithPath: settings.output))
-        guard reader.recordCount(split: pipeline.eval.split) > 0 else {
-            throw ConfigurationError(
-                place: "eval.split",
-                message: "the cache has no split \"\(pipeline.eval.split)\"",
-                remedy: "it has \(reader.manifest.splits.keys.sorted().joined(separator: ", "))"
-            )
-        }
+        try requireSplit(
+            pipeline.eval.split,
+            among: reader.manifest.splits.filter { $0.value > 0 }.keys
+        )
+    }
+
+    private func requireSplit(_ split: String, among found: some Collection<String>) throws {
+        guard !found.contains(split) else { return }
+        throw ConfigurationError(
+            place: "eval.split",
+            message:
+                "there is no example of split \"\(split)\", only of \(found.sorted().joined(separator: ", "))",
+            remedy:
+                "give examples of the data a \"split\" (scripts/with_split.py does), or name one that is there"
+        )
     }
 
     /// What can be compared without the teacher must be what the cache was made with.
@@ -177,6 +197,7 @@ struct RunCommand: ParsableCommand {
               \(pipeline.extract.output)  the teacher's cache: retort cache inspect \
             \(pipeline.extract.output)
               \(students.joined(separator: "\n  "))  (Hugging Face directories)
+              \(pipeline.output)/report.html  all of it on a page: open it in a browser
               \(pipeline.output)/eval.json  the table above
               \(pipeline.output)/log.txt and \(pipeline.output)/<run>/metrics.jsonl
 
