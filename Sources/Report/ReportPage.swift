@@ -9,11 +9,19 @@ public struct ReportPage {
     public let runs: [ReportRun]
     /// Their measurements.
     public let evals: [ReportEval]
+    /// What models scored on files of prompts, by the files' names.
+    let answers: [(file: String, report: AnswerReport)]
     /// The cache that they were trained from; nil where it is not here.
     public let cache: ReportCache?
 
     /// A page of some runs.
-    public init(runs: [ReportRun], evals: [ReportEval], cache: ReportCache?) {
+    package init(
+        runs: [ReportRun],
+        evals: [ReportEval],
+        answers: [(file: String, report: AnswerReport)] = [],
+        cache: ReportCache?
+    ) {
+        self.answers = answers
         // As they were measured: the baseline comes before what is compared with it.
         let order = evals.flatMap(\.models).map { ($0.name as NSString).lastPathComponent }
         let places = runs.enumerated().map { index, run in
@@ -103,11 +111,24 @@ public struct ReportPage {
             Section(id: "training", title: "Training", body: CurveSections(runs).training),
             Section(id: "cache", title: "Cache", body: cacheBody),
             Section(id: "scores", title: "Scores", body: evals.scores),
+            Section(id: "answers", title: "Answers", body: answersBody),
             Section(id: "calibration", title: "Calibration", body: evals.calibration),
             Section(id: "similarity", title: "Representation", body: evals.similarity),
             Section(id: "alignment", title: "Alignment", body: evals.alignment),
             Section(id: "examples", title: "Examples", body: ExampleSections(self.evals).body),
         ].filter { !$0.body.isEmpty }
+    }
+
+    private var answersBody: String {
+        answers.map { file, report in
+            let rows = report.rows.map { $0.map { Block.Cell($0) } }
+            return Block.table(
+                String("\(file): answers to \(report.data)".prefix(200)),
+                AnswerReport.columns,
+                rows
+            )
+                + report.notes.map { Block.paragraph($0, "soft") }.joined()
+        }.joined(separator: "\n")
     }
 
     private var cacheBody: String {

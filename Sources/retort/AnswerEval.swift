@@ -31,45 +31,16 @@ struct AnswerEval {
         let references: [String]
     }
 
-    /// What was found, figures x 100.
-    struct Report: Codable, Equatable {
-        struct Sampled: Codable, Equatable {
-            var seeds: [UInt64]
-            /// The mean over seeds of each one's mean over prompts, and the sample deviation between them.
-            var mean: Double, deviation: Double
-            /// By seed.
-            var means: [Double]
-        }
-
-        struct Model: Codable, Equatable {
-            var name: String
-            var template: String
-            /// Greedy answers, with 95 % intervals.
-            var rougeL: Estimate, exactMatch: Estimate
-            var sampledRougeL: Sampled?
-            var sampledExactMatch: Sampled?
-            /// Greedy ROUGE-L less the baseline's, prompt by prompt.
-            var difference: EvalDifference?
-
-            enum CodingKeys: String, CodingKey {
-                case name, template, rougeL, difference
-                case exactMatch = "exact_match"
-                case sampledRougeL = "sampled_rougeL"
-                case sampledExactMatch = "sampled_exact_match"
-            }
-        }
-
-        var data: String
-        var prompts: Int
-        var baseline: String?
-        var models: [Model]
-    }
-
     /// - Throws: `Failure` naming file and line, or with code 75 where a stop was asked for; `ModelError`,
     ///   `TokenizerError`.
-    func run() throws -> Report {
+    func run() throws -> AnswerReport {
         let questions = try questions()
-        var report = Report(data: data, prompts: questions.count, baseline: baseline, models: [])
+        var report = AnswerReport(
+            data: data,
+            prompts: questions.count,
+            baseline: baseline,
+            models: []
+        )
         var shares: [String: EvalShares] = [:]
         for (name, path) in models {
             let (found, greedy) = try evaluate(name, path, questions)
@@ -106,7 +77,7 @@ struct AnswerEval {
         _ name: String,
         _ path: String,
         _ questions: [Question]
-    ) throws -> (Report.Model, TextScores) {
+    ) throws -> (AnswerReport.Model, TextScores) {
         let (model, tokenizer) = try ModelLoading.load(path)
         let wanted =
             template ?? DistillSettings.resolved(ofStudentAt: path)?.template
@@ -139,7 +110,7 @@ struct AnswerEval {
             options.seed = seed
             return try scores(options, "seed \(seed)")
         }
-        let report = Report.Model(
+        let report = AnswerReport.Model(
             name: name,
             template: template.name,
             rougeL: ScoreStage.percent(greedy.rougeL),
@@ -150,13 +121,13 @@ struct AnswerEval {
         return (report, greedy)
     }
 
-    private func sampled(_ scores: [[Double]]) -> Report.Sampled? {
+    private func sampled(_ scores: [[Double]]) -> AnswerReport.Sampled? {
         guard !scores.isEmpty else { return nil }
         let means = scores.map { 100 * $0.reduce(0, +) / Double(max(1, $0.count)) }
         let mean = means.reduce(0, +) / Double(means.count)
         let squares = means.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
         let deviation = (squares / Double(max(1, means.count - 1))).squareRoot()
-        return Report.Sampled(seeds: seeds, mean: mean, deviation: deviation, means: means)
+        return AnswerReport.Sampled(seeds: seeds, mean: mean, deviation: deviation, means: means)
     }
 
     /// One answer a line, with its scores.
@@ -197,37 +168,5 @@ struct AnswerEval {
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         let file = "\(safe.drop { $0 == "." }).jsonl"
         try RunFiles.write(lines, to: directory.appendingPathComponent(file))
-    }
-}
-
-extension AnswerEval.Report {
-    /// For a person, one row a model.
-    var table: String {
-        let head = [
-            "model", "ROUGE-L", "95 % interval", "exact", "sampled ROUGE-L", "sampled exact",
-        ]
-        func sampled(_ figures: Sampled?) -> String {
-            guard let figures else { return "-" }
-            return String(format: "%.2f ± %.2f", figures.mean, figures.deviation)
-        }
-        let rows = models.map { model in
-            let mark = model.difference.map { $0.verdict.mark } ?? ""
-            return [
-                EvalTable.shortened(model.name),
-                String(format: "%.2f", model.rougeL.mean) + mark,
-                String(format: "%.2f to %.2f", model.rougeL.low, model.rougeL.high),
-                String(format: "%.2f", model.exactMatch.mean),
-                sampled(model.sampledRougeL), sampled(model.sampledExactMatch),
-            ]
-        }
-        var notes = ["\(prompts) prompts, figures x 100; greedy answers first."]
-        if let seeds = models.first?.sampledRougeL?.seeds {
-            notes.append(
-                "Sampled: mean and deviation over seeds \(seeds.map(String.init).joined(separator: ", "))."
-            )
-        }
-        if let baseline { notes.append(EvalTable.markNote(baseline)) }
-        let lines = TextTable.lines([head] + rows) + [""] + notes
-        return lines.joined(separator: "\n") + "\n"
     }
 }

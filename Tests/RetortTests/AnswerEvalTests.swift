@@ -54,6 +54,23 @@ struct AnswerEvalTests {
             let squares = means.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
             #expect(abs((sampled["deviation"] as? Double ?? 0) - (squares / 2).squareRoot()) < 1e-9)
             #expect(models[0]["difference"] != nil && models[1]["difference"] == nil)
+            try FileManager.default.createDirectory(
+                at: folder.appendingPathComponent("run"),
+                withIntermediateDirectories: true
+            )
+            try Data("{}".utf8).write(to: folder.appendingPathComponent("run/config.resolved.json"))
+            let page = try RetortProcess.run(
+                ["report", "run", "--eval", "out/eval.json"],
+                in: folder
+            )
+            #expect(page.code == 0, "\(page.errors)")
+            let html = try String(
+                contentsOf: folder.appendingPathComponent("report.html"),
+                encoding: .utf8
+            )
+            #expect(
+                html.contains("answers to test.jsonl") && html.contains("over seeds 10, 20, 30")
+            )
             let files = try FileManager.default.contentsOfDirectory(
                 atPath: folder.path + "/answers"
             )

@@ -57,11 +57,16 @@ enum ReportStage {
         let directories = try paths.flatMap { try ReportRun.directories(at: $0) }
             .filter { seen.insert($0.standardizedFileURL.path).inserted }
         let runs = directories.map { ReportRun($0) }
+        let urls = evals.map { URL(fileURLWithPath: $0) }
+        let answers = urls.map { AnswerReport.read($0) }
         return ReportPage(
             runs: runs,
             evals: try evals.isEmpty
                 ? ReportEval.beside(directories)
-                : evals.map { try ReportEval(URL(fileURLWithPath: $0)) },
+                : zip(urls, answers).filter { $0.1 == nil }.map { try ReportEval($0.0) },
+            answers: zip(urls, answers).compactMap { url, found in
+                found.map { (url.lastPathComponent, $0) }
+            },
             cache: try cache.map { try read($0) } ?? trainedFrom(runs)
         )
     }
