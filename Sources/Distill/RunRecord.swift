@@ -31,6 +31,8 @@ package struct RunRecord: Codable, Equatable {
         var processors: Int
         /// Threads that this run uses.
         var threads: Int
+        /// OpenBLAS and oneDNN, with the kernels that they chose; nil in records of older versions.
+        var libraries: [String]?
         /// Processes that train together; nil in records of older versions.
         var ranks: Int?
         var memoryMiB: Int
@@ -39,6 +41,7 @@ package struct RunRecord: Codable, Equatable {
 
         enum CodingKeys: String, CodingKey {
             case time, step, retort, swift, system, processor, processors, threads, ranks, compute
+            case libraries
             case memoryMiB = "memory_mib"
         }
     }
@@ -78,6 +81,7 @@ package struct RunRecord: Codable, Equatable {
             processor: MachineFigures.processor ?? "unknown",
             processors: process.activeProcessorCount,
             threads: Threads.count,
+            libraries: ProductLibraries.names,
             ranks: ranks,
             memoryMiB: MachineMemory.all >> 20,
             compute: compute.available.rawValue

@@ -11,6 +11,9 @@ private enum BLAS {
         return true
     }()
 
+    /// The library's version and what it was built for, with the kernels that run.
+    static var name: String { String(cString: openblas_get_config()) }
+
     /// Held by every product that OpenBLAS shares out, and alone by whoever changes how many threads it may use:
     /// that setting is the whole process's, and by some kernels a product's last bits depend on it.
     nonisolated(unsafe) private static let lock: UnsafeMutablePointer<pthread_rwlock_t> = {
@@ -39,6 +42,12 @@ private enum BLAS {
         openblas_set_num_threads(Int32(Threads.count))
         pthread_rwlock_unlock(lock)
     }
+}
+
+/// The libraries that products are computed by.
+public enum ProductLibraries {
+    /// Their versions and kernels: on one machine another choice of kernels gives other last bits.
+    public static var names: [String] { [BLAS.name, OneDNN.name] }
 }
 
 /// Runs `body` while every product of OpenBLAS stays on the thread that asks for it.

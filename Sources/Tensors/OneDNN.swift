@@ -25,6 +25,13 @@ final class OneDNN: @unchecked Sendable {
         dnnl_set_primitive_cache_capacity(128)
     }
 
+    /// The library's version, and in hexadecimal the instructions that it uses (its `dnnl_cpu_isa_t`).
+    static var name: String {
+        guard let version = dnnl_version()?.pointee else { return "oneDNN" }
+        let isa = String(dnnl_get_effective_cpu_isa().rawValue, radix: 16)
+        return "oneDNN \(version.major).\(version.minor).\(version.patch) isa 0x\(isa)"
+    }
+
     /// Whether the processor multiplies bfloat16 itself.
     static var hasBF16: Bool { shared != nil && retort_has_bf16() != 0 }
 

@@ -75,6 +75,9 @@ struct RunFigureTests {
         let start = try #require(both.starts.last)
         #expect(start.threads == Threads.count && start.memoryMiB > 16)
         #expect(!start.system.isEmpty && !start.processor.isEmpty && start.compute == "f32")
+        let libraries = try #require(start.libraries)
+        #expect(libraries.count == 2 && libraries[0].hasPrefix("OpenBLAS"))
+        #expect(libraries[1].contains(/oneDNN [0-9]+\.[0-9]+\.[0-9]+ isa/))
         // Nothing ran: nothing is added.
         _ = try world.trainer(run).run()
         #expect(try record() == both)
