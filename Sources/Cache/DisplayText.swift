@@ -26,10 +26,38 @@ public enum DisplayText {
 
     /// At most `limit` characters of `text`, escaped; what was cut is counted.
     public static func shortened(_ text: String, to limit: Int) -> String {
-        guard let end = text.index(text.startIndex, offsetBy: limit, limitedBy: text.endIndex),
-            end < text.endIndex
-        else { return escaped(text) }
-        return escaped(String(text[..<end])) + " … (\(text.count) characters)"
+        let start = cut(text, to: limit)
+        guard start.utf8.count < text.utf8.count else { return escaped(text) }
+        return escaped(start) + " … (\(text.count) characters)"
+    }
+
+    /// The first `limit` Unicode scalars of `text`.
+    ///
+    /// Not what Swift takes for characters: one of those may have a million accents.
+    public static func cut(_ text: String, to limit: Int) -> String {
+        let scalars = text.unicodeScalars
+        guard
+            let end = scalars.index(
+                scalars.startIndex,
+                offsetBy: limit,
+                limitedBy: scalars.endIndex
+            ), end < scalars.endIndex
+        else { return text }
+        return String(scalars[..<end])
+    }
+
+    /// A name of at most `limit` scalars, escaped: of a longer one the end, which tells it from others.
+    public static func name(_ text: String, to limit: Int) -> String {
+        let text = escaped(text)
+        let scalars = text.unicodeScalars
+        guard
+            let start = scalars.index(
+                scalars.endIndex,
+                offsetBy: 1 - limit,
+                limitedBy: scalars.startIndex
+            ), start > scalars.startIndex
+        else { return text }
+        return "…" + String(scalars[start...])
     }
 
     /// JSON of the same meaning in which such characters are written as `\u202e`.

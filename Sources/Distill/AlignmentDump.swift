@@ -119,7 +119,8 @@ extension Trainer {
     private func weights(_ matrix: Matrix) -> [[Double]] {
         (0..<matrix.rows).map { row in
             UnsafeBufferPointer(start: matrix.row(row), count: matrix.columns).map {
-                (Double($0) * 1e5).rounded() / 1e5
+                // JSON has no number for what a diverged student's are.
+                $0.isFinite ? (Double($0) * 1e5).rounded() / 1e5 : 0
             }
         }
     }

@@ -1,3 +1,4 @@
+import Cache
 import Foundation
 
 /// `eval.json`: what was measured, and on what.
@@ -10,6 +11,8 @@ package struct EvalFile: Codable, Equatable {
     package var inputs: [String: String]
     /// The teacher first, then the models.
     package var reports: [EvalReport]
+    /// SHA-256 of the files beside it, by name; nil in files of older versions.
+    package var beside: [String: String]?
 
     /// What was measured, and on what.
     package init(inputs: [String: String], reports: [EvalReport]) {
@@ -27,8 +30,14 @@ package struct EvalFile: Codable, Equatable {
 
     /// The examples' file and the maps' of an `eval.json` of any name.
     package static func beside(_ url: URL) -> [URL] {
-        ["examples.jsonl", "maps.json"].map {
-            url.deletingPathExtension().appendingPathExtension($0)
+        let stem = url.pathExtension == "json" ? url.deletingPathExtension() : url
+        return ["examples.jsonl", "maps.json"].map { stem.appendingPathExtension($0) }
+    }
+
+    /// Whether the files beside it are there, and those that were written with it.
+    package func isWhole(at url: URL) -> Bool {
+        Self.beside(url).allSatisfy { file in
+            beside?[file.lastPathComponent].map { hash in (try? sha256(of: file)) == hash } ?? false
         }
     }
 
@@ -41,9 +50,13 @@ package struct EvalFile: Codable, Equatable {
         let lines = try examples.reduce(into: Data()) {
             $0 += try encoder.encode($1) + Data("\n".utf8)
         }
-        let beside = Self.beside(url)
-        try RunFiles.write(lines, to: beside[0])
-        try RunFiles.write(try encoder.encode(maps) + Data("\n".utf8), to: beside[1])
-        try RunFiles.write(RunFiles.json(self), to: url)
+        var file = self
+        file.beside = [:]
+        let pictures = try encoder.encode(maps) + Data("\n".utf8)
+        for (place, data) in zip(Self.beside(url), [lines, pictures]) {
+            try RunFiles.write(data, to: place)
+            file.beside?[place.lastPathComponent] = try sha256(of: place)
+        }
+        try RunFiles.write(RunFiles.json(file), to: url)
     }
 }

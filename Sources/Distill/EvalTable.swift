@@ -110,7 +110,6 @@ public struct EvalTable {
 
     /// The end of a name, which says more than its start; a teacher's is a stranger's, and is escaped.
     public static func shortened(_ name: String) -> String {
-        let name = DisplayText.escaped(name)
-        return name.count <= nameWidth ? name : "…" + name.suffix(nameWidth - 1)
+        DisplayText.name(name, to: nameWidth)
     }
 }

@@ -89,12 +89,12 @@ enum SimulationChart {
         for tick in x.ticks {
             let at = x.position(tick)
             svg.line((at, top), (at, bottom), .faint)
-            svg.text(Axis.label(tick), (x: at, y: bottom + 18), anchor: .middle)
+            svg.text(x.label(tick), (x: at, y: bottom + 18), anchor: .middle)
         }
         for tick in y.ticks {
             let at = y.position(tick)
             svg.line((left, at), (right, at), .faint)
-            svg.text(Axis.label(tick), (x: left - 8, y: at + 4), anchor: .end)
+            svg.text(y.label(tick), (x: left - 8, y: at + 4), anchor: .end)
         }
         svg.line((left, top), (left, bottom), .ink)
         svg.line((left, bottom), (right, bottom), .ink)

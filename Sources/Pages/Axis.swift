@@ -6,9 +6,11 @@ package struct Axis {
     /// Where `low` and `high` lie.
     package let start: Double, end: Double
 
-    /// An axis of a span above zero.
+    /// An axis; one without a span gets the least that numbers of that size can have.
     package init(low: Double, high: Double, start: Double, end: Double) {
-        (self.low, self.high, self.start, self.end) = (low, high, start, end)
+        let least = max(abs(low) * 1e-9, 1e-12)
+        (self.low, self.high) = (low, max(high, low + least))
+        (self.start, self.end) = (start, end)
     }
 
     /// Where a number lies.
@@ -16,11 +18,16 @@ package struct Axis {
         start + (value - low) / (high - low) * (end - start)
     }
 
-    /// Round numbers within the axis, three to seven.
-    package var ticks: [Double] {
+    /// Between two round numbers: 1, 2 or 5 times a power of ten.
+    private var step: Double {
         let raw = (high - low) / 7
         let power = Foundation.pow(10, Foundation.log10(raw).rounded(.down))
-        let step = ([1, 2, 5, 10].first { $0 * power >= raw } ?? 10) * power
+        return ([1, 2, 5, 10].first { $0 * power >= raw } ?? 10) * power
+    }
+
+    /// Round numbers within the axis, two to eight.
+    package var ticks: [Double] {
+        let step = step
         var ticks: [Double] = []
         var index = (low / step).rounded(.up)
         while index * step <= high * (1 + 1e-12) + step * 1e-9, ticks.count < 20 {
@@ -31,14 +38,24 @@ package struct Axis {
         return ticks
     }
 
-    /// A tick's number.
-    package static func label(_ value: Double) -> String {
-        if abs(value) >= 1e5 || (value != 0 && abs(value) < 1e-3) {
-            let text = String(format: "%.1e", value).replacingOccurrences(of: ".0e", with: "e")
-            return text.replacing(/e([-+])0+(?=[0-9])/) { "e\($0.1 == "-" ? "-" : "")" }
+    /// A tick's number, told from that of the next.
+    package func label(_ tick: Double) -> String {
+        // Digits from the tick's first to the step's last.
+        let digits = Foundation.log10(max(abs(tick), step) / step).rounded(.up)
+        return Self.label(tick, digits: Int(max(2, min(15, digits + 1))))
+    }
+
+    /// A number as short as so many digits allow.
+    package static func label(_ value: Double, digits: Int = 4) -> String {
+        guard value != 0 else { return "0" }
+        if abs(value) < 1e-3 || abs(value) >= 1e7 {
+            let text = String(format: "%.\(digits - 1)e", value)
+                .replacing(/\.?0*e/) { _ in "e" }
+            return text.replacing(/e([-+])0*(?=[0-9])/) { "e\($0.1 == "-" ? "-" : "")" }
         }
-        let text = String(format: "%.4f", value)
-        let cut = text.reversed().drop { $0 == "0" }.drop { $0 == "." }
-        return value == value.rounded() ? String(format: "%.0f", value) : String(cut.reversed())
+        let places = max(0, digits - 1 - Int(Foundation.log10(abs(value)).rounded(.down)))
+        let text = String(format: "%.\(places)f", value)
+        guard text.contains(".") else { return text }
+        return String(text.reversed().drop { $0 == "0" }.drop { $0 == "." }.reversed())
     }
 }

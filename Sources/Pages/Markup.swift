@@ -15,8 +15,8 @@ package enum Markup {
             case ">": result += "&gt;"
             case "\"": result += "&quot;"
             case "'": result += "&#39;"
-            // Nothing that XML allows, and no browser shows.
-            case _ where unit.value & 0xFFFE == 0xFFFE: result += "\u{FFFD}"
+            // XML does not allow these two.
+            case "\u{FFFE}", "\u{FFFF}": result += "\u{FFFD}"
             default: result.unicodeScalars.append(unit)
             }
         }
@@ -28,11 +28,8 @@ package enum Markup {
 
     /// At most `limit` characters of a text with its lines; what was cut is counted.
     package static func shortened(_ text: String, to limit: Int) -> String {
-        guard let end = text.index(text.startIndex, offsetBy: limit, limitedBy: text.endIndex),
-            end < text.endIndex
-        else { return escaped(text, keepsLines: true) }
-        // Counting characters of a text of megabytes takes longer than all else.
-        let left = text.utf8.distance(from: end, to: text.endIndex)
-        return escaped(String(text[..<end]), keepsLines: true) + " … (\(left) more bytes)"
+        let start = DisplayText.cut(text, to: limit)
+        let left = text.utf8.count - start.utf8.count
+        return escaped(start, keepsLines: true) + (left > 0 ? " … (\(left) more bytes)" : "")
     }
 }

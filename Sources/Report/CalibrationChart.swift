@@ -1,3 +1,4 @@
+import Cache
 import Distill
 import Foundation
 import Pages
@@ -13,7 +14,7 @@ enum CalibrationChart {
     ///
     /// The more tokens a bar has, the darker it is. Source: Guo et al. (2017), figure 1.
     static func picture(_ name: String, _ calibration: Calibration) -> Picture {
-        let all = max(1, calibration.bins.reduce(0) { $0 + $1.count })
+        let all = calibration.bins.reduce(1.0) { $0 + Double($1.count) }
         let error = String(format: "%.1f", 100 * calibration.error)
         var picture = Picture(
             width: width,
@@ -22,17 +23,16 @@ enum CalibrationChart {
             description: "Expected calibration error \(error) of 100. "
                 + calibration.bins.filter { $0.count > 0 }.map {
                     String(
-                        format: "Confidence %.0f %%: right %.0f %% (%d tokens).",
+                        format: "Confidence %.0f %%: right %.0f %% (%.0f tokens).",
                         100 * $0.confidence,
                         100 * $0.accuracy,
-                        $0.count
+                        Double($0.count)
                     )
                 }.joined(separator: " ")
         )
         let x = Axis(low: 0, high: 1, start: left, end: right)
         let y = Axis(low: 0, high: 1, start: bottom, end: top)
-        let shown = name.count <= longestName ? name : "…" + name.suffix(longestName - 1)
-        picture.text(shown, (left, 20), size: 14, bold: true)
+        picture.text(DisplayText.name(name, to: longestName), (left, 20), size: 14, bold: true)
         picture.text("ECE \(error) %", (left, 40), size: 13)
         for tick in [0, 0.2, 0.4, 0.6, 0.8, 1.0] {
             picture.line((left, y.position(tick)), (right, y.position(tick)), .faint)
@@ -43,7 +43,7 @@ enum CalibrationChart {
         for (index, bin) in calibration.bins.enumerated() where bin.count > 0 {
             let accuracy = min(1, max(0, bin.accuracy))
             let start = x.position(Double(index) * step)
-            let share = Double(bin.count) / Double(all)
+            let share = Double(bin.count) / all
             picture.rectangle(
                 x: start + 0.8,
                 y: y.position(accuracy),
@@ -53,10 +53,10 @@ enum CalibrationChart {
                 // The shade of a bar with a hundredth of the tokens can still be seen.
                 opacity: 0.25 + 0.75 * min(1, share * 4),
                 tip: String(
-                    format: "confidence %.1f %%, right %.1f %%, %d tokens",
+                    format: "confidence %.1f %%, right %.1f %%, %.0f tokens",
                     100 * bin.confidence,
                     100 * accuracy,
-                    bin.count
+                    Double(bin.count)
                 )
             )
         }

@@ -1,3 +1,4 @@
+import Cache
 import Foundation
 import Pages
 
@@ -100,12 +101,12 @@ struct CurveChart {
         for tick in x.ticks {
             let at = x.position(tick)
             picture.line((at, y.end), (at, y.start), .faint)
-            picture.text(Axis.label(tick), (at, y.start + 17), anchor: .middle)
+            picture.text(x.label(tick), (at, y.start + 17), anchor: .middle)
         }
         for tick in y.ticks {
             let at = y.position(tick)
             picture.line((x.start, at), (x.end, at), .faint)
-            picture.text(Axis.label(tick), (x.start - 7, at + 4), anchor: .end)
+            picture.text(y.label(tick), (x.start - 7, at + 4), anchor: .end)
         }
         picture.line((x.start, y.end), (x.start, y.start), .ink)
         picture.line((x.start, y.start), (x.end, y.start), .ink)
@@ -119,35 +120,35 @@ struct CurveChart {
             guard let first = one.points.first, let last = one.points.last,
                 let low = one.points.min(by: { $0.y < $1.y })
             else { return "" }
-            return "\(one.name): \(Axis.label(first.y)) at step \(Axis.label(first.x)), "
-                + "\(Axis.label(last.y)) at step \(Axis.label(last.x)), lowest \(Axis.label(low.y)) at step "
-                + "\(Axis.label(low.x))."
+            return "\(one.name): \(Axis.label(first.y)) at step \(Self.step(first.x)), "
+                + "\(Axis.label(last.y)) at step \(Self.step(last.x)), lowest \(Axis.label(low.y)) at step "
+                + "\(Self.step(low.x))."
         }.joined(separator: " ")
     }
 
-    /// The numbers of the picture as a table: steps, and a column a curve.
+    /// The numbers of the picture as a table: steps, and a column a curve with what it was there or, measured less
+    /// often, last before.
     ///
-    /// - Parameter rows: About as many.
+    /// - Parameter rows: At most, evenly spread over the steps that any curve has.
     func table(rows: Int = 12) -> (head: [String], rows: [[String]]) {
         let shown = series.filter { !$0.points.isEmpty }
-        let thinned = shown.map { one -> [CurvePoint] in
-            let count = one.points.count
-            guard count > rows else { return one.points }
-            return (0..<rows).map { one.points[$0 * (count - 1) / (rows - 1)] }
-        }
-        let steps = Set(thinned.flatMap { $0.map(\.x) }).sorted()
-        let values = thinned.map { points in
-            Dictionary(points.map { ($0.x, $0.y) }, uniquingKeysWith: { _, last in last })
+        let all = Set(shown.flatMap { $0.points.map(\.x) }).sorted()
+        let count = min(rows, all.count)
+        let steps = (0..<count).map { all[$0 * (all.count - 1) / max(1, count - 1)] }
+        let columns = shown.map { one in
+            var next = 0
+            return steps.map { step in
+                while next < one.points.count, one.points[next].x <= step { next += 1 }
+                return next > 0 ? String(format: "%.4g", one.points[next - 1].y) : "–"
+            }
         }
         return (
             ["step"] + shown.map(\.name),
-            steps.map { step in
-                [Axis.label(step)] + values.map { $0[step].map(Self.number) ?? "–" }
-            }
+            steps.indices.map { row in [Self.step(steps[row])] + columns.map { $0[row] } }
         )
     }
 
-    private static func number(_ value: Double) -> String { String(format: "%.4g", value) }
+    private static func step(_ value: Double) -> String { String(format: "%.0f", value) }
 }
 
 /// The names of curves in rows, each behind its sample of a line.
@@ -165,8 +166,8 @@ struct Legend {
     init(_ names: [String], from left: Double, to right: Double) {
         var (x, y) = (left, 38.0)
         places = names.map { name in
-            let text = name.count <= Self.longest ? name : "…" + name.suffix(Self.longest - 1)
-            let width = Self.sample + Self.letter * Double(text.count)
+            let text = DisplayText.name(name, to: Self.longest)
+            let width = Self.sample + Self.letter * Double(text.unicodeScalars.count)
             if x > left, x + width > right { (x, y) = (left, y + Self.row) }
             defer { x += width + Self.gap }
             return (x, y, text)

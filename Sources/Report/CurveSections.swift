@@ -10,64 +10,33 @@ struct CurveSections {
     /// Parts of the loss that a report shows at most.
     private static let mostParts = 16
 
-    /// What parts of the loss are, where the name does not say it.
-    private static func meaning(_ part: String) -> String {
-        switch part {
-        case "total": "What is trained on: cross-entropy and distillation, weighed by kd_rate."
-        case "ce": "Cross-entropy of the reference answer under the student."
-        case "kd": "All of what the criterion adds to the cross-entropy."
-        case _ where part.hasPrefix("t2s_ce"):
-            "The reference answer under the teacher's states, projected into the student's space."
-        case _ where part.hasPrefix("t2s_kd"):
-            "From the teacher's projected states to the student, both through the student's head."
-        case _ where part.hasPrefix("s2t_kd"):
-            "From the teacher to the student's projected states, both through the teacher's head."
-        case "t2s_gate": "The share of tokens at which t2s_kd counts."
-        case "t2s_accuracy": "How often the projected teacher predicts the reference."
-        case "t2s_top_probability": "Of the projected teacher's most likely token."
-        default: ""
-        }
-    }
-
-    /// Some parts are no losses, but tell how one comes about.
-    private static func unit(_ part: String) -> String {
-        ["accuracy", "gate", "probability", "agreement"].contains(where: part.hasSuffix)
-            ? "mean over tokens" : "loss, nats a token"
-    }
-
-    private static func title(_ part: String) -> String {
-        switch part {
-        case "total": "Total loss"
-        case "ce": "Cross-entropy (ce)"
-        case "kd": "Distillation (kd)"
-        default: String(part.prefix(40))
-        }
-    }
-
     /// The total, the cross-entropy, and every other part, of training and of the held-out split.
     var losses: String {
         let names = RunHistory.ordered(
             runs.flatMap { Array($0.history.losses.keys) + Array($0.history.heldOut.keys) }
         )
-        var charts = names.prefix(Self.mostParts).map { name in
-            (
-                chart(title: Self.title(name), label: Self.unit(name)) { run in
+        let figures = names.prefix(Self.mostParts).compactMap { name in
+            Self.figure(
+                chart(title: LossPart.title(name), label: LossPart.unit(name)) { run in
                     [
                         (run.name, run.history.losses[name] ?? [], false),
                         ("\(run.name), held out", run.history.heldOut[name] ?? [], true),
                     ]
                 },
-                Self.meaning(name)
+                LossPart.meaning(name)
             )
         }
-        charts.removeAll { $0.0.picture() == nil }
-        guard !charts.isEmpty else { return Block.paragraph("No step is measured yet.") }
+        guard !figures.isEmpty else {
+            return Block.paragraph("No step is measured: there is nothing in \(RunHistory.file).")
+        }
         let note =
-            "Means over a step's supervised tokens, in nats. Thin lines are single steps (of a long run the lowest "
+            "Means over a step's supervised tokens. Thin lines are single steps (of a long run the lowest "
             + "and highest of each stretch, so that no spike is lost), thick ones their means; dashed lines with "
             + "rings are the held-out split. Losses of different criteria, and cross-entropies of different "
             + "vocabularies, are not comparable."
-        return Block.paragraph(note, "soft") + Block.pictures(charts.map(Self.figure))
+        let left = names.count - figures.count
+        return Block.paragraph(note, "soft") + Block.pictures(figures)
+            + (left > 0 ? Block.paragraph("\(left) more parts are not shown.", "soft") : "")
     }
 
     /// Learning rate, gradient, speed.
@@ -97,7 +66,7 @@ struct CurveSections {
                 "Useful operations a second over those of a plain matrix product on the same machine."
             ),
         ]
-        return Block.pictures(charts.filter { $0.0.picture() != nil }.map(Self.figure))
+        return Block.pictures(charts.compactMap(Self.figure))
     }
 
     private var clipping: String {
@@ -127,8 +96,9 @@ struct CurveSections {
         )
     }
 
-    private static func figure(_ chart: CurveChart, _ caption: String) -> String {
-        guard let picture = chart.picture() else { return "" }
+    /// Nil where there is no point.
+    private static func figure(_ chart: CurveChart, _ caption: String) -> String? {
+        guard let picture = chart.picture() else { return nil }
         let (head, rows) = chart.table()
         let table = Block.table(
             "\(chart.title), \(chart.label)",

@@ -1,3 +1,4 @@
+import Cache
 import Distill
 import Foundation
 import Pages
@@ -82,8 +83,7 @@ struct ScoreColumn: Sendable {
     func cell(_ report: EvalReport) -> Block.Cell {
         guard let value = value(report) else { return Block.Cell("–") }
         func shown(_ value: Double) -> String {
-            let value = value * factor
-            return String(format: abs(value) < 1e9 ? "%.\(digits)f" : "%.1e", value)
+            RunWords.number(value * factor, digits: digits)
         }
         let interval = measure.flatMap { report.intervals?[$0.rawValue] }
         let note = interval.map { "\(shown($0.low)) – \(shown($0.high))" }
@@ -124,7 +124,7 @@ struct EvalSections {
                 }
             )
             let marks = baseline.map {
-                " + and −, green and red: surely better and worse than \($0), example by example."
+                " + and −, green and red: better and worse than \($0) in 95 of 100 samples of as many examples."
             }
             let note =
                 "Small figures: 95 % intervals, by drawing the examples anew. Lower is better for losses, KL, structure "
@@ -161,7 +161,7 @@ struct EvalSections {
         }
         guard !maps.isEmpty else { return "" }
         var figures: [String] = []
-        var shownTeachers: Set<String> = []
+        var shownTeachers: Set<[[Double]]> = []
         for (name, map) in maps {
             let tokens = Self.tokens(map.tokens)
             func picture(_ title: String, _ values: [[Double]]) -> String {
@@ -176,8 +176,8 @@ struct EvalSections {
                     ).picture()
                 )
             }
-            // Students of one vocabulary stop at the same places: one picture of the teacher will do.
-            if shownTeachers.insert(map.id + tokens.joined(separator: "\n")).inserted {
+            // Students of one vocabulary stop at the same places: one picture of the teacher will do for them.
+            if shownTeachers.insert(map.teacher).inserted {
                 figures.append(picture("Teacher", map.teacher))
             }
             figures.append(picture(name, map.student))
@@ -197,7 +197,7 @@ struct EvalSections {
                     let example = found.clipped
                     return Block.figure(
                         TokenMap(
-                            title: "\(name), held-out example \(index + 1)",
+                            title: "\(name), held-out text \(index + 1)",
                             rows: ("student’s tokens", Self.tokens(example.student.labels)),
                             columns: ("teacher’s tokens", Self.tokens(example.teacher.labels)),
                             values: Self.clipped(example.toStudent),
@@ -206,7 +206,7 @@ struct EvalSections {
                             marksLargest: true
                         ).picture(),
                         "\(found.overlap.overlapping) of \(found.overlap.tokens) tokens look most at a token of the same "
-                            + "characters."
+                            + "characters (of the whole text; special tokens do not count)."
                     )
                 }
             }
@@ -214,14 +214,14 @@ struct EvalSections {
         guard !figures.isEmpty else { return "" }
         let note =
             "What cross-model attention matches in held-out answers: each row is a token of the student, its cells the "
-            + "weights over the teacher's tokens. A match of the same characters lies on the diagonal; "
+            + "weights over the teacher's tokens. Matches of the same characters lie near the diagonal; "
             + "· is a space."
         return Block.paragraph(note, "soft") + Block.pictures(figures, isWide: true)
     }
 
     /// A stranger's file may hold more than we write, and longer texts.
     private static func tokens(_ texts: [String]) -> [String] {
-        texts.prefix(EvalMaps.positions).map { String($0.prefix(24)) }
+        texts.prefix(EvalMaps.positions).map { DisplayText.cut($0, to: 24) }
     }
 
     private static func clipped(_ values: [[Double]]) -> [[Double]] {

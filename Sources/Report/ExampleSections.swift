@@ -13,7 +13,7 @@ struct ExampleSections {
 
     var body: String {
         let blocks = evals.flatMap { eval in
-            eval.models.compactMap { report in block(report.name, eval) }
+            eval.exampled.compactMap { name, examples in block(name, examples) }
         }
         guard !blocks.isEmpty else { return "" }
         let folded = blocks.enumerated().map { index, block in
@@ -21,7 +21,8 @@ struct ExampleSections {
         }
         let note =
             "“Teacher” is what it held the most likely at each place, having read the reference up to there: a cache "
-            + "holds no free answer of it. The student answers freely."
+            + "holds no free answer of it. A student’s own answer is generated freely; what is best of a weak one may still "
+            + "be poor."
         return Block.paragraph(note, "soft") + folded.joined(separator: "\n")
     }
 
@@ -30,10 +31,11 @@ struct ExampleSections {
         model.rougeL ?? (example.teacher.crossEntropyPerByte - model.crossEntropyPerByte)
     }
 
-    private func block(_ name: String, _ eval: ReportEval) -> (title: String, markup: String)? {
-        var scored = eval.examples.compactMap { example in
-            example.models[name].map { (example, $0, Self.score(example, $0)) }
-        }
+    private func block(
+        _ name: String,
+        _ examples: [(EvalExample, EvalExample.Model)]
+    ) -> (title: String, markup: String)? {
+        var scored = examples.map { ($0, $1, Self.score($0, $1)) }
         guard !scored.isEmpty else { return nil }
         // Equal ones in an order that does not depend on the file's.
         scored.sort { ($0.2, $0.0.id) < ($1.2, $1.0.id) }
@@ -64,10 +66,12 @@ struct ExampleSections {
         }
         let prompt =
             example.input.isEmpty ? example.prompt : "\(example.prompt)\n\n\(example.input)"
-        var figures = [String(format: "loss a byte %.3f", model.crossEntropyPerByte)]
-        figures.append(String(format: "the teacher's %.3f", example.teacher.crossEntropyPerByte))
+        var figures = ["loss a byte \(RunWords.number(model.crossEntropyPerByte, digits: 3))"]
+        figures.append(
+            "the teacher's \(RunWords.number(example.teacher.crossEntropyPerByte, digits: 3))"
+        )
         if let rouge = model.rougeL {
-            figures.insert(String(format: "ROUGE-L %.1f", 100 * rouge), at: 0)
+            figures.insert("ROUGE-L \(RunWords.number(100 * rouge, digits: 1))", at: 0)
         }
         return """
             <article class="example">

@@ -7,18 +7,20 @@ public struct ReportCache: Sendable {
     let path: String
     let summary: CacheSummary
     let lengths: CacheLengths?
+    /// Why it may not be the runs' own; nil where it is.
+    let doubt: String?
 
-    /// Shards whose sequences are counted, and their bytes at most: each is read whole for its checksum.
+    /// Shards whose sequences are counted, and the bytes of the largest: each is read whole for its checksum.
     private static let shardsLookedAt = 4
-    private static let mostBytes = 1 << 30
+    private static let mostBytes = 1 << 28
 
     /// - Throws: `CacheError`.
-    public init(_ reader: CacheReader, path: String) throws {
-        self.path = path
+    public init(_ reader: CacheReader, path: String, doubt: String? = nil) throws {
+        (self.path, self.doubt) = (path, doubt)
         summary = CacheSummary(reader.manifest)
-        let bytes = summary.shardBytes / max(1, summary.shards) * Self.shardsLookedAt
+        let largest = reader.manifest.shards.map(\.file.bytes).max() ?? 0
         lengths =
-            bytes <= Self.mostBytes
+            largest <= Self.mostBytes
             ? try CacheLengths.read(reader, shards: Self.shardsLookedAt) : nil
     }
 
@@ -66,7 +68,8 @@ public struct ReportCache: Sendable {
                 ("Supervised tokens of an example", lengths.rows),
             ].map { Block.figure(Self.chart($0.0, $0.1), note) }
         }
-        return "<dl>\(list.joined())</dl>\n\(table)\n\(Block.pictures(charts))"
+        return (doubt.map { Block.paragraph($0) } ?? "")
+            + "<dl>\(list.joined())</dl>\n\(table)\n\(Block.pictures(charts))"
     }
 
     private static func chart(_ title: String, _ histogram: Histogram) -> Picture {
@@ -88,7 +91,7 @@ public struct ReportCache: Sendable {
         let y = Axis(low: 0, high: max(1, most * 1.05), start: bottom, end: top)
         for tick in y.ticks {
             picture.line((left, y.position(tick)), (right, y.position(tick)), .faint)
-            picture.text(Axis.label(tick), (left - 7, y.position(tick) + 4), anchor: .end)
+            picture.text(y.label(tick), (left - 7, y.position(tick) + 4), anchor: .end)
         }
         for bin in histogram.bins {
             let (start, end) = (x.position(Double(bin.from)), x.position(Double(bin.to + 1)))
@@ -103,7 +106,7 @@ public struct ReportCache: Sendable {
             )
         }
         for tick in x.ticks {
-            picture.text(Axis.label(tick), (x.position(tick), bottom + 17), anchor: .middle)
+            picture.text(x.label(tick), (x.position(tick), bottom + 17), anchor: .middle)
         }
         picture.line((left, bottom), (right, bottom), .ink)
         picture.text("tokens", ((left + right) / 2, bottom + 37), anchor: .middle, size: 13)

@@ -13,24 +13,33 @@ public struct ReportPage {
     let answers: [(file: String, report: AnswerReport)]
     /// The cache that they were trained from; nil where it is not here.
     public let cache: ReportCache?
+    /// Files of measurements that cannot be read.
+    let unreadable: [URL]
 
     /// A page of some runs.
     package init(
         runs: [ReportRun],
         evals: [ReportEval],
         answers: [(file: String, report: AnswerReport)] = [],
+        unreadable: [URL] = [],
         cache: ReportCache?
     ) {
-        self.answers = answers
+        (self.answers, self.unreadable) = (answers, unreadable)
         // As they were measured: the baseline comes before what is compared with it.
-        let order = evals.flatMap(\.models).map { ($0.name as NSString).lastPathComponent }
+        let order = Dictionary(
+            evals.flatMap(\.models).enumerated().map { ($0.element.name, $0.offset) },
+            uniquingKeysWith: { first, _ in first }
+        )
         let places = runs.enumerated().map { index, run in
-            (order.firstIndex(of: run.directory.lastPathComponent) ?? order.count, index)
+            (order[run.directory.lastPathComponent] ?? order.count, index)
         }
         self.runs = ReportRun.named(
             runs.indices.sorted { places[$0] < places[$1] }.map { runs[$0] }
         )
-        self.evals = evals
+        let words = PathNames.distinct(
+            evals.map { $0.url.standardizedFileURL.deletingLastPathComponent().path }
+        )
+        self.evals = evals.count > 1 ? zip(evals, words).map { $0.renamed($1) } : evals
         self.cache = cache
     }
 
@@ -81,12 +90,17 @@ public struct ReportPage {
             <main id="content">
             \(sections.map(Self.markup).joined(separator: "\n"))
             </main>
-            <footer><p>Made by <code>retort report</code>. This file loads nothing and runs nothing.</p></footer>
+            <footer><p>\(script == nil ? Self.fileNote : Self.servedNote)</p></footer>
             </body>
             </html>
 
             """
     }
+
+    private static let fileNote =
+        "Made by <code>retort report</code>. This file loads nothing and runs nothing."
+    private static let servedNote =
+        "Served by <code>retort watch --serve</code> to this machine alone."
 
     private static func headline(_ runs: [ReportRun]) -> String {
         let shown = runs.prefix(8).map { "<bdi>\(Markup.escaped($0.name))</bdi>" }
@@ -133,8 +147,8 @@ public struct ReportPage {
 
     private var cacheBody: String {
         cache?.body
-            ?? "<p>The cache that these runs were trained from is not where their settings say; give it with "
-            + "<code>--cache DIR</code>.</p>"
+            ?? "<p>The cache that these runs were trained from is neither where their settings say nor beside them; "
+            + "<code>retort report --cache DIR</code> shows it.</p>"
     }
 }
 

@@ -5,7 +5,7 @@ import Foundation
 /// A run's directory, as far as a report tells of it.
 public struct ReportRun: Sendable {
     /// What it is called; no two runs of a report have one name.
-    public var name: String
+    public fileprivate(set) var name: String
     /// Where it lies.
     public let directory: URL
     /// What it was trained with; nil where the run does not say.
@@ -40,31 +40,42 @@ public struct ReportRun: Sendable {
     public static func directories(at path: String) throws(ReportError) -> [URL] {
         let url = URL(fileURLWithPath: path, isDirectory: true)
         if isRun(url) { return [url] }
-        let inside = (try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []
-        let runs = inside.sorted().map { url.appendingPathComponent($0, isDirectory: true) }
-            .filter(isRun)
+        var isDirectory: ObjCBool = false
+        guard !path.isEmpty,
+            FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+        else { throw .missing(path) }
+        let inside = try? FileManager.default.contentsOfDirectory(atPath: url.path)
+        guard isDirectory.boolValue, let inside else { throw .noDirectory(path) }
+        let runs = inside.sorted().filter { !$0.hasPrefix(".") }
+            .map { url.appendingPathComponent($0, isDirectory: true) }
+            .filter { isRun($0) && !isLink($0) }
         guard !runs.isEmpty else { throw .noRun(path) }
         return runs
     }
 
+    /// A pipeline's directory may be a stranger's, and a link in it lead anywhere.
+    private static func isLink(_ directory: URL) -> Bool {
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: directory.path)) != nil
+    }
+
     /// Gives runs of one name as much of their paths as tells them apart.
     static func named(_ runs: [ReportRun]) -> [ReportRun] {
-        var runs = runs
-        for depth in 2...8 {
-            let counts = Dictionary(grouping: runs, by: \.name).mapValues(\.count)
-            guard counts.values.contains(where: { $0 > 1 }) else { break }
-            for index in runs.indices where counts[runs[index].name] ?? 0 > 1 {
-                let parts = runs[index].directory.standardizedFileURL.pathComponents
-                runs[index].name = parts.suffix(depth).joined(separator: "/")
-            }
+        let names = PathNames.distinct(runs.map(\.directory.standardizedFileURL.path))
+        return zip(runs, names).map { run, name in
+            var run = run
+            run.name = DisplayText.name(name, to: 120)
+            return run
         }
-        return runs
     }
 }
 
 /// What a report cannot be made of.
 public enum ReportError: Error, CustomStringConvertible, Equatable {
-    /// Nothing at a path is a run.
+    /// Nothing lies at a path.
+    case missing(String)
+    /// What lies there is no directory, or none that may be read.
+    case noDirectory(String)
+    /// Nothing in a directory is a run.
     case noRun(String)
     /// A file of measurements that was asked for.
     case unreadable(String)
@@ -72,6 +83,9 @@ public enum ReportError: Error, CustomStringConvertible, Equatable {
     /// With the remedy.
     public var description: String {
         switch self {
+        case .missing(let path):
+            "\(path.isEmpty ? "(nothing)" : path): there is no such file or directory"
+        case .noDirectory(let path): "\(path): no directory that can be read; give a run's"
         case .noRun(let path):
             "\(path): no run, nor a directory of runs: there is no \(RunHistory.file) and no config.resolved.json; "
                 + "give the output directory of `retort distill` or `retort run`"

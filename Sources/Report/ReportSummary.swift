@@ -1,3 +1,4 @@
+import Cache
 import Distill
 import Foundation
 import Pages
@@ -9,8 +10,15 @@ struct ReportSummary {
     init(_ page: ReportPage) { self.page = page }
 
     var body: String {
+        let unread = page.unreadable.map {
+            Note(
+                kind: .bad,
+                text: "\($0.path) could not be read; measure again to see what it held."
+            )
+        }
         let notes =
-            page.runs.flatMap { run in
+            unread
+            + page.runs.flatMap { run in
                 RunAdvice(run).notes.map { Note(kind: $0.kind, text: "\(run.name): \($0.text)") }
             } + page.evals.flatMap { EvalAdvice($0).notes }
         let items = notes.map {
@@ -29,24 +37,27 @@ struct ReportSummary {
 
     private var table: String {
         Block.table(
-            "Runs; losses are those of training at the end, in nats a token",
+            "Runs. Losses in nats a token: of training, the mean of the last steps; held out, the last measured. Of peak: "
+                + "useful operations over those of a plain matrix product",
             [
-                "run", "criterion", "steps", "loss", "cross-entropy", "held-out loss", "tokens/s",
-                "of peak", "time", "memory",
+                "run", "steps", "cross-entropy", "held-out cross-entropy", "trained loss",
+                "criterion",
+                "tokens/s", "of peak", "time", "memory",
             ],
             page.runs.map { run in
                 let history = run.history
-                let heldOut = history.heldOut["total"]?.last?.y ?? run.done?.heldOut?["total"]
+                // Of the student that was exported, which may not be the last.
+                let heldOut = run.done?.heldOut?["ce"] ?? history.heldOut["ce"]?.last?.y
                 return [
-                    Block.Cell(run.name),
-                    Block.Cell(run.settings.map { String($0.criterion.prefix(40)) } ?? "–"),
+                    Block.Cell(DisplayText.name(run.name, to: 40)),
                     Block.Cell(Self.state(run)),
-                    Block.Cell(Self.number(history.losses["total"].flatMap(Curve.end))),
                     Block.Cell(Self.number(history.losses["ce"].flatMap(Curve.end))),
                     Block.Cell(Self.number(heldOut)),
+                    Block.Cell(Self.number(history.losses["total"].flatMap(Curve.end))),
+                    Block.Cell(run.settings.map { DisplayText.cut($0.criterion, to: 40) } ?? "–"),
                     Block.Cell(
                         history.seconds > 0
-                            ? String(format: "%.0f", history.tokens / history.seconds) : "–"
+                            ? String(format: "%.0f", history.timedTokens / history.seconds) : "–"
                     ),
                     Block.Cell(
                         Self.mean(history.shareOfPeak)
@@ -67,7 +78,7 @@ struct ReportSummary {
     }
 
     private static func number(_ value: Double?) -> String {
-        value.map { String(format: "%.4f", $0) } ?? "–"
+        value.map { RunWords.number($0, digits: 4) } ?? "–"
     }
 
     private static func mean(_ points: [CurvePoint]) -> Double? {
@@ -94,9 +105,12 @@ struct RunAdvice {
 
     /// Below these nothing is said.
     private static let waiting = 0.02, cutShare = 0.05, stillFalling = 0.02, risen = 0.01
+    /// Steps from which a curve says something.
+    private static let fewest = 20
 
     var notes: [Note] {
-        [unfinished, skipped, turned, falling, waited, cut, unreadable].compactMap { $0 }
+        [unfinished, unmeasured, skipped, diverged, turned, falling, waited, cut, unreadable]
+            .compactMap { $0 }
     }
 
     private var history: RunHistory { run.history }
@@ -108,6 +122,29 @@ struct RunAdvice {
             kind: .plain,
             text:
                 "not finished (step \(step) of \(steps)); the command that began it goes on from there."
+        )
+    }
+
+    private var unmeasured: Note? {
+        guard run.done != nil, history.last == nil else { return nil }
+        return Note(
+            kind: .bad,
+            text:
+                "finished, and there is no step in \(RunHistory.file): it is empty, or cannot be read."
+        )
+    }
+
+    /// A loss that ends above where it began.
+    private var diverged: Note? {
+        guard let points = history.losses["total"], points.count >= Self.fewest,
+            let end = Curve.end(points)
+        else { return nil }
+        let start = Self.mean(points.prefix(max(1, points.count / 20)))
+        guard end > start else { return nil }
+        return Note(
+            kind: .bad,
+            text: "the loss has grown, from \(RunWords.number(start, digits: 4)) to "
+                + "\(RunWords.number(end, digits: 4)): a lower learning_rate, a longer warm-up or a smaller clip."
         )
     }
 
@@ -144,25 +181,36 @@ struct RunAdvice {
     }
 
     private var falling: Note? {
-        // Where the held-out loss is known it decides, and single batches do not.
-        let points =
-            history.heldOut["total"].flatMap { $0.count > 4 ? $0 : nil } ?? history.losses["total"]
-            ?? []
-        guard run.done != nil, turned == nil, points.count >= 5 else { return nil }
-        let fifth = max(1, points.count / 5)
-        func mean(_ part: ArraySlice<CurvePoint>) -> Double {
-            part.reduce(0) { $0 + $1.y } / Double(max(1, part.count))
+        guard run.done != nil, turned == nil, diverged == nil, history.skipped.isEmpty,
+            let points = history.losses["total"], points.count >= 2 * Self.fewest
+        else { return nil }
+        // Means of many batches: the difference of two is noise.
+        let fifth = points.count / 5
+        let (now, before) = (points.suffix(fifth), points.dropLast(fifth).suffix(fifth))
+        let (end, start) = (Self.mean(now), Self.mean(before))
+        let noise = ((Self.variance(now) + Self.variance(before)) / Double(fifth)).squareRoot()
+        guard start > 0, end < start * (1 - Self.stillFalling), start - end > 2 * noise else {
+            return nil
         }
-        let (now, before) = (mean(points.suffix(fifth)), mean(points.dropLast(fifth).suffix(fifth)))
-        guard before > 0, now < before * (1 - Self.stillFalling) else { return nil }
         return Note(
             kind: .plain,
             text: String(
                 format:
-                    "the loss still fell by %.1f %% in the last fifth of the steps: more steps would help.",
-                100 * (1 - now / before)
+                    "in the last fifth of the steps the loss was %.1f %% below that of the fifth before: more steps may "
+                    + "help.",
+                100 * (1 - end / start)
             )
         )
+    }
+
+    private static func mean(_ points: ArraySlice<CurvePoint>) -> Double {
+        points.reduce(0) { $0 + $1.y } / Double(max(1, points.count))
+    }
+
+    private static func variance(_ points: ArraySlice<CurvePoint>) -> Double {
+        let mean = mean(points)
+        return points.reduce(0) { $0 + ($1.y - mean) * ($1.y - mean) }
+            / Double(max(1, points.count - 1))
     }
 
     private var waited: Note? {
@@ -181,14 +229,16 @@ struct RunAdvice {
     }
 
     private var cut: Note? {
-        let lost = history.cut + history.dropped
-        guard history.examples > 0, lost > Self.cutShare * history.examples else { return nil }
+        // One that is cut to nothing is in both.
+        let lost = max(history.cut, history.dropped)
+        let all = max(history.examples + history.dropped, lost)
+        guard all > 0, lost > Self.cutShare * all else { return nil }
         return Note(
             kind: .bad,
             text: String(
                 format:
                     "%.0f %% of the examples were cut or left out; a larger max_length would keep them.",
-                100 * lost / (history.examples + history.dropped)
+                100 * lost / all
             )
         )
     }
@@ -211,6 +261,8 @@ struct EvalAdvice {
 
     /// Confidence that is so far above what is right is told.
     private static let overconfident = 0.05
+    /// The share of what chance leaves that attention finds at least where it has learnt to.
+    private static let littleLearnt = 0.1
 
     var notes: [Note] {
         eval.complaints.map { Note(kind: .bad, text: $0) }
@@ -233,16 +285,16 @@ struct EvalAdvice {
         return Note(
             kind: isBetter == isWorse ? .plain : isBetter ? .good : .bad,
             text:
-                "\(report.name) against \(baseline): better in \(named(.better)); worse in \(named(.worse)); "
-                + "the rest may be chance."
+                "\(report.name) against \(baseline), in 95 of 100 samples of as many examples: better in "
+                + "\(named(.better)); worse in \(named(.worse))."
         )
     }
 
     private func confidence(_ report: EvalReport) -> Note? {
         guard let bins = report.calibration?.bins else { return nil }
-        let all = Double(max(1, bins.reduce(0) { $0 + max(0, $1.count) }))
+        let all = bins.reduce(0) { $0 + Double($1.count) }
         let gap = bins.reduce(0) {
-            $0 + Double(max(0, $1.count)) / all * ($1.confidence - $1.accuracy)
+            $0 + Double($1.count) / max(1, all) * ($1.confidence - $1.accuracy)
         }
         guard gap > Self.overconfident else { return nil }
         return Note(
@@ -251,7 +303,7 @@ struct EvalAdvice {
                 format:
                     "%@ is surer than it is right, by %.1f of 100: a higher temperature of the sampling, or more "
                     + "weight on the teacher (kd_rate), makes it more cautious.",
-                String(report.name.prefix(60)),
+                report.name,
                 100 * gap
             )
         )
@@ -259,7 +311,8 @@ struct EvalAdvice {
 
     private func alignment(_ report: EvalReport) -> Note? {
         guard let quality = report.alignmentQuality, let chance = report.alignmentChance,
-            quality < 2 * chance
+            // Of what chance leaves next to nothing is found.
+            quality - chance < Self.littleLearnt * (1 - chance)
         else { return nil }
         return Note(
             kind: .bad,
@@ -268,7 +321,7 @@ struct EvalAdvice {
                     "%@: attention finds the teacher token of the same characters for %.1f %% of the tokens, by "
                     + "chance it would for %.1f %%. The projectors have learnt little: more steps, or a higher "
                     + "projector_learning_rate.",
-                String(report.name.prefix(60)),
+                report.name,
                 100 * quality,
                 100 * chance
             )
@@ -278,6 +331,11 @@ struct EvalAdvice {
 
 /// How figures are told, on pages and in terminals.
 enum RunWords {
+    /// A number that may be a stranger's, or a diverged model's.
+    static func number(_ value: Double, digits: Int) -> String {
+        String(format: abs(value) < 1e9 ? "%.\(digits)f" : "%.1e", value)
+    }
+
     /// Hours, minutes and seconds.
     static func duration(_ seconds: Double) -> String {
         guard seconds.isFinite, seconds < 1e9 else { return "–" }

@@ -1,11 +1,13 @@
+import Cache
 import Distill
 import Foundation
 
 /// What a run's `metrics.jsonl` says, as curves and sums.
 public struct RunHistory: Sendable {
-    /// Parts of the loss, by name, in nats a token.
+    /// Parts of the loss, by name, in nats a token; some are shares of tokens (`LossPart`).
     public private(set) var losses: [String: [CurvePoint]] = [:]
-    /// The same of the held-out split, at the steps where it was measured.
+    /// The same of the held-out split, at the steps where it was measured; `rouge_l` too, where answers were
+    /// generated.
     public private(set) var heldOut: [String: [CurvePoint]] = [:]
     /// The student's.
     public private(set) var learningRate: [CurvePoint] = []
@@ -23,8 +25,8 @@ public struct RunHistory: Sendable {
     public private(set) var seconds = 0.0
     /// See `seconds`.
     public private(set) var dataSeconds = 0.0
-    /// See `seconds`.
-    public private(set) var tokens = 0.0
+    /// See `seconds`; those of the steps whose seconds are known.
+    public private(set) var timedTokens = 0.0
     /// See `seconds`.
     public private(set) var examples = 0.0
     /// See `seconds`; those cut to the longest length.
@@ -45,7 +47,7 @@ public struct RunHistory: Sendable {
     /// Everything that is in a run's file now.
     public init(_ directory: URL) {
         let tail = MetricsTail(directory.appendingPathComponent(Self.file))
-        add(tail.read())
+        add(from: tail)
     }
 
     /// The file's name.
@@ -59,15 +61,20 @@ public struct RunHistory: Sendable {
     private var recentSeconds: [Double] = []
     private static let recent = 32
 
-    /// Adds what was read.
-    public mutating func add(_ piece: MetricsTail.Piece) {
-        if piece.isAnew { self = RunHistory() }
-        unreadable += piece.unreadable
-        for line in piece.lines { add(line) }
+    /// Adds what is new in a run's file.
+    public mutating func add(from tail: MetricsTail) {
+        tail.read { piece in
+            switch piece {
+            case .anew: self = RunHistory()
+            case .line(let line): add(line)
+            case .unreadable: unreadable += 1
+            }
+        }
     }
 
     private mutating func add(_ line: TrainingMetrics) {
-        guard line.step > 0 else {
+        // Every whole number up to there is one that an axis can tell from the next.
+        guard (1...1 << 50).contains(line.step) else {
             unreadable += 1
             return
         }
@@ -80,14 +87,16 @@ public struct RunHistory: Sendable {
         Self.add(line.tokensPerSecond, x, to: &tokensPerSecond)
         if let share = line.shareOfPeak { Self.add(share, x, to: &shareOfPeak) }
         // A stranger's line may hold any text, and any number.
-        if let reason = line.skipped { skipped.append((line.step, String(reason.prefix(60)))) }
+        if let reason = line.skipped {
+            skipped.append((line.step, DisplayText.cut(reason, to: 60)))
+        }
         seconds += max(0, line.seconds ?? 0)
+        if line.seconds != nil { timedTokens += max(0, Double(line.tokens)) }
         if let time = line.seconds, time >= 0 {
             recentSeconds.append(time)
             if recentSeconds.count > Self.recent { recentSeconds.removeFirst() }
         }
         dataSeconds += max(0, line.dataSeconds ?? 0)
-        tokens += max(0, Double(line.tokens))
         examples += max(0, Double(line.examples))
         cut += max(0, Double(line.cut))
         dropped += max(0, Double(line.dropped))
@@ -99,9 +108,11 @@ public struct RunHistory: Sendable {
         _ x: Double,
         to curves: inout [String: [CurvePoint]]
     ) {
-        for (name, y) in means {
-            let name = String(name.prefix(60))
-            guard curves[name] != nil || curves.count < mostParts else { continue }
+        for whole in ordered(means.keys) {
+            let name = DisplayText.cut(whole, to: 60)
+            guard let y = means[whole], curves[name] != nil || curves.count < mostParts else {
+                continue
+            }
             add(y, x, to: &curves[name, default: []])
         }
     }

@@ -1,3 +1,4 @@
+import Cache
 import Foundation
 import Pages
 
@@ -23,8 +24,8 @@ struct TokenMap {
     /// The picture: blue above 0 and vermilion below, the fuller the further.
     func picture() -> Picture {
         let names = (rows.tokens.map(Self.shown), columns.tokens.map(Self.shown))
-        let left = 34 + Self.letter * Double(names.0.map(\.count).max() ?? 0)
-        let top = 52 + Self.letter * Double(names.1.map(\.count).max() ?? 0)
+        let left = 34 + Self.letter * Double(names.0.map(\.unicodeScalars.count).max() ?? 0)
+        let top = 52 + Self.letter * Double(names.1.map(\.unicodeScalars.count).max() ?? 0)
         let size = (
             Self.cell * Double(max(1, columns.tokens.count)),
             Self.cell * Double(max(1, rows.tokens.count))
@@ -137,10 +138,11 @@ struct TokenMap {
 
     /// Spaces are seen, long tokens cut.
     private static func shown(_ token: String) -> String {
-        let text = token.replacing(" ", with: "·").replacing("\n", with: "↵").replacing(
+        let text = DisplayText.cut(token, to: longest)
+        let seen = text.replacing(" ", with: "·").replacing("\n", with: "↵").replacing(
             "\t",
             with: "⇥"
         )
-        return text.count <= longest ? text : text.prefix(longest - 1) + "…"
+        return seen + (text.utf8.count < token.utf8.count ? "…" : "")
     }
 }

@@ -18,29 +18,32 @@ private enum BLAS {
     /// that setting is the whole process's, and by some kernels a product's last bits depend on it.
     nonisolated(unsafe) private static let lock: UnsafeMutablePointer<pthread_rwlock_t> = {
         let lock = UnsafeMutablePointer<pthread_rwlock_t>.allocate(capacity: 1)
-        let status = pthread_rwlock_init(lock, nil)
-        precondition(status == 0, "no lock: \(status)")
+        require(pthread_rwlock_init(lock, nil))
         return lock
     }()
+
+    private static func require(_ status: Int32) {
+        precondition(status == 0, "the lock of matrix products failed: \(status)")
+    }
 
     /// Runs a product, on as many threads as are to be used here.
     static func product(_ body: () -> Void) {
         _ = ready
         guard !Threads.isAlone else { return body() }
-        pthread_rwlock_rdlock(lock)
+        require(pthread_rwlock_rdlock(lock))
         body()
-        pthread_rwlock_unlock(lock)
+        require(pthread_rwlock_unlock(lock))
     }
 
     /// See `withSingleThreadedProducts`.
     static func alone(_ body: () -> Void) {
         _ = ready
         guard !Threads.isAlone else { return body() }
-        pthread_rwlock_wrlock(lock)
+        require(pthread_rwlock_wrlock(lock))
         openblas_set_num_threads(1)
         body()
         openblas_set_num_threads(Int32(Threads.count))
-        pthread_rwlock_unlock(lock)
+        require(pthread_rwlock_unlock(lock))
     }
 }
 

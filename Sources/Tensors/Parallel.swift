@@ -83,10 +83,11 @@ public func parallelStreams(
     let next = Atomic(0)
     withSingleThreadedProducts {
         DispatchQueue.concurrentPerform(iterations: max(1, min(streams, count))) { _ in
+            let wasAlone = ck_is_alone()
             ck_set_alone(1)
             let threads = OneDNNThreads.set(1)
             defer {
-                ck_set_alone(0)
+                ck_set_alone(wasAlone)
                 OneDNNThreads.set(threads)
             }
             while true {

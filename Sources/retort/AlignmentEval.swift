@@ -20,20 +20,38 @@ struct AlignmentEval {
             FileManager.default.fileExists(atPath: projectors)
         else { return nil }
         settings.cache = cache
-        settings.heldOutSplit = eval.split
+        (settings.split, settings.heldOutSplit) = (eval.split, eval.split)
         // Where the data lay then says nothing now.
         settings.dataset = nil
         self.settings = settings
         limit = eval.limit ?? .max
     }
 
-    /// Adds how well the tokens are matched to a model's figures.
+    /// Adds how well the tokens are matched to a model's figures; says so where the projectors are of another
+    /// teacher than this cache's.
     ///
     /// - Returns: The first examples as small as a map is, else the very first, cut.
+    /// - Throws: `Failure` (75) where a stop was asked for.
     func run(into found: inout Evaluator.Evaluation) throws -> [ExampleAlignment] {
+        var measured = found
+        do {
+            let maps = try measure(&measured)
+            found = measured
+            return maps
+        } catch let failure as Failure {
+            throw failure
+        } catch {
+            Console.say("eval: \(found.report.name): no alignment is measured: \(error)")
+            return []
+        }
+    }
+
+    private func measure(_ found: inout Evaluator.Evaluation) throws -> [ExampleAlignment] {
         var maps: [ExampleAlignment] = []
         var first: ExampleAlignment?
-        try DistillStage.trainer(settings).alignments(limit: limit, readable: true) { example in
+        // Nothing is trained: what training would need of memory does not matter.
+        let trainer = try DistillStage.trainer(settings, memory: .max)
+        try trainer.alignments(limit: limit, readable: true) { example in
             try EvalStage.stopIfAsked()
             found.add(example)
             first = first ?? example

@@ -70,37 +70,39 @@ struct EvalSettings: Codable, Equatable {
 enum EvalStage {
     /// Measures models on a cache; what is already in `output` for the same inputs is taken as it is.
     ///
-    /// - Parameter models: A name and a Hugging Face directory each.
+    /// - Parameters:
+    ///   - models: A name and a Hugging Face directory each.
+    ///   - replace: Whether files at `output` that are no earlier measurement may be written over.
     static func run(
         cache: String,
         models: [(name: String, path: String)],
         settings: EvalSettings,
-        output: URL?
+        output: URL?,
+        replace: Bool
     ) throws -> EvalFile {
         try settings.validate()
         try settings.requireBaseline(among: models.map(\.name))
         let reader = try CacheReader(directory: URL(fileURLWithPath: cache))
         var inputs = try inputs(reader, models, settings)
         inputs["figures"] = figuresVersion
-        if let output, let known = EvalFile.read(output), known.inputs == inputs,
-            EvalFile.beside(output).allSatisfy({
-                FileManager.default.fileExists(atPath: $0.path)
-            })
-        {
-            Console.say("eval: \(output.path) is up to date")
-            return known
+        if let output {
+            let known = EvalFile.read(output)
+            if let known, known.inputs == inputs, known.isWhole(at: output) {
+                Console.say("eval: \(output.path) is up to date")
+                return known
+            }
+            // Before an hour of measuring: there must be a place for the result.
+            for file in [output] + EvalFile.beside(output) {
+                try OutputFile.check(file.path, replace: replace || known != nil)
+            }
+            if known != nil {
+                Console.say("eval: \(output.path) is of other models or settings, and is made anew")
+            }
         }
         var options = Evaluator.Options()
         options.split = settings.split
         options.limit = settings.limit
         options.batchExamples = 64
-        if let output {
-            // Before an hour of measuring: there must be a place for the result.
-            try FileManager.default.createDirectory(
-                at: output.deletingLastPathComponent(),
-                withIntermediateDirectories: true
-            )
-        }
         let evaluator = try Evaluator(
             reader,
             teacherTokenizer: try Evaluator.teacherTokenizer(of: reader),
@@ -156,7 +158,7 @@ enum EvalStage {
     }
 
     /// What `eval.json` has figures of: one of an older version is made anew.
-    private static let figuresVersion = "4"
+    private static let figuresVersion = "5"
 
     /// The reports, each with what it differs in from the baseline's.
     private static func compared(
@@ -215,6 +217,12 @@ enum EvalStage {
         for (name, path) in models {
             let url = URL(fileURLWithPath: path)
             inputs["model \(name)"] = try weightsFingerprint(url)
+            if let run = DistillSettings.resolved(ofStudentAt: path) {
+                inputs["template \(name)"] = run.template
+                let projectors = run.finished(in: url.deletingLastPathComponent().path)
+                    .projectorsFrom.map { URL(fileURLWithPath: $0) }
+                inputs["projectors \(name)"] = projectors.flatMap { try? sha256(of: $0) }
+            }
             inputs["tokenizer \(name)"] = try Tokenizer(Checkpoint(url)).fingerprint
         }
         return inputs

@@ -74,9 +74,8 @@ struct Failure: Error {
 
     private static func code(_ error: ReportError) -> Int32 {
         switch error {
-        case .noRun: Code.missing
-        case .unreadable(let path):
-            FileManager.default.fileExists(atPath: path) ? Code.badData : Code.missing
+        case .missing, .noRun: Code.missing
+        case .noDirectory, .unreadable: Code.badData
         }
     }
 

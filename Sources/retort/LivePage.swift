@@ -3,6 +3,7 @@ import FlyingFox
 import FlyingSocks
 import Foundation
 import Report
+import Synchronization
 
 /// The report of runs that are still going, served to browsers of this machine alone.
 actor LivePage: HTTPHandler {
@@ -19,7 +20,7 @@ actor LivePage: HTTPHandler {
         guard Self.isOurs(request.headers[.host]) else {
             return Self.response(.forbidden, "text/plain", "this page is for this machine alone\n")
         }
-        guard request.method == .GET else {
+        guard [.GET, .HEAD].contains(request.method) else {
             return Self.response(.methodNotAllowed, "text/plain", "nothing can be changed here\n")
         }
         switch request.path {
@@ -37,16 +38,18 @@ actor LivePage: HTTPHandler {
             return Self.response(.serviceUnavailable, "text/plain", "\(error)\n")
         }
         cache = cache ?? ReportStage.trainedFrom(live.runs)
+        let evals = live.evals()
         let page = ReportPage(
             runs: live.runs,
-            evals: ReportEval.beside(live.runs.map(\.directory)),
+            evals: evals.found,
+            unreadable: evals.unreadable,
             cache: cache
         )
         return Self.response(.ok, "text/html", page.html(script: "/\(Self.script)"))
     }
 
     private static func isOurs(_ host: String?) -> Bool {
-        let name = (host ?? "").prefix { $0 != ":" }
+        let name = (host ?? "").prefix { $0 != ":" }.lowercased()
         return name == "127.0.0.1" || name == "localhost"
     }
 
@@ -94,7 +97,20 @@ actor LivePage: HTTPHandler {
             )
         }
         Console.say("watch: http://127.0.0.1:\(found)/ shows the runs; Ctrl-C ends it")
-        while !Signals.shouldStop { Thread.sleep(forTimeInterval: 0.1) }
+        let hasEnded = Atomic(false)
+        Task {
+            _ = await served.result
+            hasEnded.store(true, ordering: .relaxed)
+        }
+        while !Signals.shouldStop {
+            Thread.sleep(forTimeInterval: 0.1)
+            guard !hasEnded.load(ordering: .relaxed) else {
+                throw Failure(
+                    "watch: the server has ended; it may have had too many connections (ulimit -n)",
+                    code: Failure.Code.failed
+                )
+            }
+        }
         _ = waiting { await server.stop(timeout: 1) }
     }
 
@@ -124,19 +140,28 @@ enum LiveScript {
     static let text = """
         "use strict";
         const every = 3000;
+        const shown = new WeakMap();
+        const time = () => new Date().toLocaleTimeString();
         const told = document.createElement("p");
         told.id = "live";
-        told.setAttribute("role", "status");
         document.querySelector("header").append(told);
-        function say(text) { if (told.textContent !== text) told.textContent = text; }
+        const parts = (from) => [...from.children];
+        // Where somebody is inside, only what is around them is renewed.
         function put(fresh, old) {
-          if (old.isEqualNode(fresh) || old.dataset.text === fresh.outerHTML) return;
-          if (old.contains(document.activeElement)) return;
           const text = fresh.outerHTML;
+          if (shown.get(old) === text) return;
+          if (old.contains(document.activeElement) && old !== document.activeElement
+              && parts(old).length > 0 && parts(old).length === parts(fresh).length) {
+            const olds = parts(old);
+            parts(fresh).forEach((one, at) => put(one, olds[at]));
+            return;
+          }
+          if (old === document.activeElement) return;
           const open = [...old.querySelectorAll("details")].map((one) => one.open);
           fresh = document.importNode(fresh, true);
-          fresh.dataset.text = text;
+          shown.set(fresh, text);
           fresh.querySelectorAll("details").forEach((one, at) => { one.open = open[at] ?? one.open; });
+          if (old.tagName === "DETAILS") fresh.open = old.open;
           old.replaceWith(fresh);
         }
         async function refresh() {
@@ -147,13 +172,13 @@ enum LiveScript {
             const ids = (from) => [...from.querySelectorAll("main > section")].map((one) => one.id);
             if (ids(page).join() !== ids(document).join()) { location.reload(); return; }
             for (const id of ids(page)) put(page.getElementById(id), document.getElementById(id));
-            say("Up to date every few seconds.");
+            told.textContent = "Live: renewed at " + time() + ".";
           } catch (problem) {
-            say("No answer: is retort watch still running?");
+            told.textContent = "Not renewed at " + time() + ": " + problem.message;
           }
           setTimeout(refresh, every);
         }
-        say("Up to date every few seconds.");
+        told.textContent = "Live: renewed every three seconds.";
         setTimeout(refresh, every);
 
         """

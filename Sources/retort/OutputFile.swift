@@ -10,23 +10,29 @@ enum OutputFile {
     /// - Throws: `Failure` (73).
     static func check(_ path: String, replace: Bool, sources: [String] = []) throws {
         let url = URL(fileURLWithPath: path)
-        var isDirectory: ObjCBool = false
-        let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+        let exists = FileManager.default.fileExists(atPath: path)
         let target = url.resolvingSymlinksInPath()
         let isSource = sources.contains {
             URL(fileURLWithPath: $0).resolvingSymlinksInPath() == target
         }
-        guard !isSource, !isDirectory.boolValue, !exists || replace else {
+        var status = stat()
+        // A device or a pipe would be gone, with a file in its place.
+        let isSpecial = stat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFREG
+        guard !isSource, !isSpecial, !exists || replace else {
             throw Failure(
                 "\(path): there already"
-                    + (isSource || isDirectory.boolValue
+                    + (isSource || isSpecial
                         ? "; choose another output" : "; give --replace to write over it"),
                 code: Failure.Code.outputExists
             )
         }
-        try FileManager.default.createDirectory(
-            at: url.deletingLastPathComponent(),
-            withIntermediateDirectories: true
-        )
+        let parent = url.deletingLastPathComponent()
+        try FileManager.default.createDirectory(at: parent, withIntermediateDirectories: true)
+        guard access(parent.path, W_OK) == 0 else {
+            throw Failure(
+                "\(parent.path): nothing can be written there: \(String(cString: strerror(errno)))",
+                code: Failure.Code.inputOutput
+            )
+        }
     }
 }

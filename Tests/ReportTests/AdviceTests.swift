@@ -29,7 +29,7 @@ struct AdviceTests {
     func curves() throws {
         let falling = (1...50).map { RunFolder.line($0, of: 50, total: 5 - Double($0) / 20) }
         let fell = try notes(falling)
-        #expect(fell.count == 1 && fell[0].contains("more steps"))
+        #expect(fell.count == 1 && fell[0].contains("more steps may help"))
         let turned = (1...6).map { step in
             RunFolder.line(
                 step,
@@ -41,6 +41,18 @@ struct AdviceTests {
         let rose = try notes(turned)
         #expect(rose.count == 1 && rose[0].contains("lowest at step 3 (2.0000)"))
         #expect(rose[0].contains("Fewer steps"))
+    }
+
+    @Test("noise is no fall, and a loss that has grown is told")
+    func grown() throws {
+        let noise = (1...60).map {
+            RunFolder.line($0, of: 60, total: 3 + 0.4 * sin(Double($0 * $0)))
+        }
+        #expect(try notes(noise).isEmpty)
+        let grown = (1...60).map { RunFolder.line($0, of: 60, total: 5 + Double($0) / 4) }
+        let found = try notes(grown)
+        #expect(found.count == 1 && found[0].contains("the loss has grown, from 5."))
+        #expect(try notes([]).first?.contains("there is no step in metrics.jsonl") == true)
     }
 
     @Test("skipped steps, waiting, cut examples and lines that cannot be read are told")

@@ -13,26 +13,35 @@ struct HistoryTests {
             let run = try RunFolder(folder, "run")
             let tail = MetricsTail(run.url.appendingPathComponent("metrics.jsonl"))
             var history = RunHistory()
-            history.add(tail.read())
+            history.add(from: tail)
             #expect(history.last == nil)
             let line = RunFolder.line(2, of: 9, total: 3)
             try run.append(RunFolder.line(1, of: 9, total: 4) + line.prefix(30))
-            history.add(tail.read())
+            history.add(from: tail)
             #expect(history.last?.step == 1 && history.unreadable == 0)
             try run.append(String(line.dropFirst(30)))
-            history.add(tail.read())
+            history.add(from: tail)
             #expect(history.last?.step == 2 && history.losses["total"]?.map(\.y) == [4, 3])
-            #expect(history.seconds == 4 && history.tokens == 200 && history.memoryMiB == 512)
+            #expect(history.seconds == 4 && history.timedTokens == 200 && history.memoryMiB == 512)
             #expect(history.secondsPerStep == 2)
             // A resumed run puts another file in the place of this one.
             try Data(RunFolder.line(1, of: 9, total: 5).utf8).write(
                 to: run.url.appendingPathComponent("metrics.jsonl"),
                 options: .atomic
             )
-            history.add(tail.read())
+            history.add(from: tail)
             #expect(history.losses["total"]?.map(\.y) == [5] && history.seconds == 2)
-            history.add(tail.read())
+            history.add(from: tail)
             #expect(history.losses["total"]?.count == 1)
+            // Written anew in its place, and longer than before.
+            let handle = try FileHandle(
+                forWritingTo: run.url.appendingPathComponent("metrics.jsonl")
+            )
+            try handle.truncate(atOffset: 0)
+            let longer = (1...4).map { RunFolder.line($0, of: 9, total: 7) }.joined()
+            try handle.write(contentsOf: Data(longer.utf8))
+            history.add(from: tail)
+            #expect(history.losses["total"]?.map(\.y) == [7, 7, 7, 7] && history.unreadable == 0)
         }
     }
 
@@ -69,7 +78,7 @@ struct HistoryTests {
             }
             let read = ReportRun(run.url)
             #expect(read.history.last == nil && read.settings == nil && read.done == nil)
-            #expect(ReportEval.beside([run.url]).isEmpty)
+            #expect(ReportEval.beside([run.url]).found.isEmpty)
         }
     }
 
@@ -87,8 +96,8 @@ struct HistoryTests {
             let all = found + (try ReportRun.directories(at: folder.path + "/b/sft"))
             let names = ReportRun.named(all.map { ReportRun($0) }).map(\.name)
             #expect(names == ["kd", "a/sft", "b/sft"])
-            #expect(throws: ReportError.noRun(folder.path)) {
-                try ReportRun.directories(at: folder.path)
+            #expect(throws: ReportError.noRun(folder.path + "/a/cache")) {
+                try ReportRun.directories(at: folder.path + "/a/cache")
             }
         }
     }

@@ -52,7 +52,7 @@ struct ReportPageTests {
     private func page(_ directory: URL) -> String {
         ReportPage(
             runs: [ReportRun(directory)],
-            evals: ReportEval.beside([directory]),
+            evals: ReportEval.beside([directory]).found,
             cache: nil
         ).html()
     }
@@ -117,7 +117,7 @@ struct ReportPageTests {
         let runs = try ReportRun.directories(at: folder.path)
         let report = ReportPage(
             runs: runs.map { ReportRun($0) },
-            evals: ReportEval.beside(runs),
+            evals: ReportEval.beside(runs).found,
             cache: nil
         )
         // As they were measured, not by the alphabet.
@@ -127,7 +127,12 @@ struct ReportPageTests {
         // Nine parts of the loss and four of training; three calibrations; teacher, two students, two alignments.
         #expect(count.elements["figure"] == 9 + 4 + 3 + 3 + 2)
         #expect(count.text.contains("150, finished") && count.text.contains("alignment by chance"))
-        #expect(count.text.contains("dskd against sft: better in cosine structure distance"))
+        #expect(
+            count.text.contains(
+                "dskd against sft, in 95 of 100 samples of as many examples: better in "
+                    + "cosine structure distance"
+            )
+        )
     }
 
     @Test("says what there is where nothing is measured")
@@ -137,7 +142,7 @@ struct ReportPageTests {
             try run.append("{}", to: "config.resolved.json")
             let page = page(run.url)
             let count = try #require(XMLCount(page))
-            #expect(count.text.contains("No step is measured yet"))
+            #expect(count.text.contains("No step is measured"))
             #expect(count.text.contains("retort eval") && count.elements["svg"] == nil)
         }
     }
@@ -171,15 +176,91 @@ struct ReportPageTests {
             let runs = try ReportRun.directories(at: folder.path)
             let page = ReportPage(
                 runs: runs.map { ReportRun($0) },
-                evals: ReportEval.beside(runs),
+                evals: ReportEval.beside(runs).found,
                 cache: nil
             ).html()
             let count = try #require(XMLCount(page))
             #expect(page.contains("2.0000 +<span class=\"unseen\"> better</span>"))
             #expect(page.contains("<small>2.5000 – 3.5000</small>"))
-            #expect(count.text.contains("kd against sft: better in loss a token; worse in nothing"))
+            #expect(count.text.contains("better in loss a token; worse in nothing"))
             #expect(count.text.contains("ECE 40.0 %"))
             #expect(count.text.contains("kd is surer than it is right, by 40.0 of 100"))
+        }
+    }
+
+    @Test("takes no harm from numbers and letters that no measurement has")
+    func hostile() throws {
+        try withFolder { folder in
+            let run = try RunFolder(folder, "run")
+            try run.append(RunFolder.line(1, of: 1, total: 2))
+            var report = EvalReport(name: "run", split: "held_out")
+            report.crossEntropy = .greatestFiniteMagnitude
+            report.calibration = Calibration([(0.5, true)])
+            report.calibration?.bins[0].count = .max
+            report.calibration?.bins[1].count = .max
+            // One letter, as Swift counts, of a megabyte.
+            let letter = "e" + String(repeating: "\u{301}", count: 500_000)
+            var other = report
+            other.name = letter
+            try run.append(
+                json(EvalFile(inputs: [:], reports: [report, report, other])),
+                to: "eval.json"
+            )
+            let tokens = [String](repeating: letter, count: 3)
+            let map =
+                "{\"id\": \"x\", \"tokens\": \(try json(tokens)), \"student\": [[1]], \"teacher\": []}"
+            try run.append(
+                "{\"models\": {\"run\": {\"similarity\": [\(map)], \"alignments\": []}}}",
+                to: "eval.maps.json"
+            )
+            let page = page(run.url)
+            #expect(XMLCount(page) != nil && page.utf8.count < 1 << 18, "\(page.utf8.count)")
+            #expect(page.contains("1.8e+308") && !page.contains("ECE 1"))
+        }
+    }
+
+    @Test("of many runs grows with their number, not with its square")
+    func many() throws {
+        try withFolder { folder in
+            for run in 0..<60 {
+                let steps = 1...30
+                let lines = steps.map { RunFolder.line(31 * run + $0, of: 9_999, total: 2) }
+                try RunFolder(folder, "run\(run)").append(lines.joined())
+            }
+            let runs = try ReportRun.directories(at: folder.path)
+            let page = ReportPage(runs: runs.map { ReportRun($0) }, evals: [], cache: nil).html()
+            #expect(page.utf8.count < 3 << 19, "\(page.utf8.count)")
+        }
+    }
+
+    @Test("follows no link out of a run, and says what cannot be read")
+    func links() throws {
+        try withFolder { folder in
+            let secret = try RunFolder(folder, "secret")
+            try secret.append(RunFolder.line(1, of: 1, total: 777))
+            let run = try RunFolder(folder, "pipeline/run")
+            try FileManager.default.createSymbolicLink(
+                at: run.url.appendingPathComponent("metrics.jsonl"),
+                withDestinationURL: secret.url.appendingPathComponent("metrics.jsonl")
+            )
+            try run.append("{}", to: "config.resolved.json")
+            try FileManager.default.createSymbolicLink(
+                at: folder.appendingPathComponent("pipeline/link"),
+                withDestinationURL: secret.url
+            )
+            let runs = try ReportRun.directories(at: folder.path + "/pipeline")
+            #expect(runs.map(\.lastPathComponent) == ["run"])
+            #expect(ReportRun(run.url).history.last == nil)
+            try run.append("{", to: "eval.json")
+            let beside = ReportEval.beside(runs)
+            #expect(beside.found.isEmpty && beside.unreadable.count == 1)
+            let page = ReportPage(
+                runs: runs.map { ReportRun($0) },
+                evals: [],
+                unreadable: beside.unreadable,
+                cache: nil
+            ).html()
+            #expect(page.contains("eval.json could not be read") && !page.contains("777"))
         }
     }
 

@@ -25,7 +25,7 @@ struct WatchScreenTests {
             )
             let runs = [ReportRun(other.url), ReportRun(run.url)]
             let lines = WatchScreen(width: width, height: 50).lines(runs)
-            #expect(lines.allSatisfy { $0.count <= width })
+            #expect(lines.allSatisfy { TerminalText.columns(of: $0) <= width })
             #expect(lines[0] == "run" && lines[1].contains("step 200 of 400"))
             #expect(lines.contains { $0.hasPrefix("total") && $0.contains("3.0000") })
             #expect(lines.contains { $0.hasPrefix("other") && $0.hasSuffix("finished") })
@@ -35,7 +35,36 @@ struct WatchScreenTests {
             #expect(WatchScreen(width: width, height: 8).lines(runs).count == 7)
             let silent = WatchScreen(width: 200, height: 50)
                 .lines(runs, now: Date(timeIntervalSinceNow: 3600))
-            #expect(silent[1].contains("SILENT for 1:00"))
+            #expect(silent[2].hasPrefix("SILENT for 1:00"))
+        }
+    }
+
+    @Test("keeps what is wrong and the other runs where there is little room")
+    func small() throws {
+        try withFolder { folder in
+            let run = try RunFolder(folder, "漢字漢字漢字")
+            let parts = (0..<20).map { "\"part\($0)\": 1" }.joined(separator: ", ")
+            let line = RunFolder.line(1, of: 9, total: 2, more: ", \"skipped\": \"loss_spike\"")
+            try run.append(line.replacing("\"ce\"", with: "\(parts), \"ce\"") + "nothing\n")
+            let other = try RunFolder(folder, "other")
+            try other.append(RunFolder.line(1, of: 1, total: 2))
+            try FileManager.default.setAttributes(
+                [.modificationDate: Date(timeIntervalSinceNow: -1000)],
+                ofItemAtPath: other.url.appendingPathComponent("metrics.jsonl").path
+            )
+            let lines = WatchScreen(width: 80, height: 24)
+                .lines([ReportRun(other.url), ReportRun(run.url)].reversed())
+            #expect(lines.count <= 23)
+            for word in ["1 steps skipped", "1 lines of", "of peak", "total", "learning rate"] {
+                #expect(lines.contains { $0.contains(word) }, "\(word)")
+            }
+            #expect(
+                lines.contains { $0.hasPrefix("other") } && lines.contains { $0.hasPrefix("漢字") }
+            )
+            #expect(TerminalText.fitted("漢字漢字", to: 5) == "漢字…")
+            #expect(TerminalText.columns(of: TerminalText.padded("漢e\u{301}", to: 6)) == 6)
+            let accents = "e" + String(repeating: "\u{301}", count: 100_000)
+            #expect(TerminalText.fitted(accents, to: 80).unicodeScalars.count <= 240)
         }
     }
 

@@ -82,11 +82,32 @@ struct LivePageTests {
                 try answer(get("/", host: "evil.example"), from: port).hasPrefix("HTTP/1.1 403")
             )
             #expect(try answer(get("/", method: "POST"), from: port).hasPrefix("HTTP/1.1 405"))
+            #expect(try answer(get("/", method: "HEAD"), from: port).hasPrefix("HTTP/1.1 200"))
             for path in ["/../../etc/passwd", "/metrics.jsonl", "//x"] {
                 #expect(try answer(get(path), from: port).hasPrefix("HTTP/1.1 404"), "\(path)")
             }
             try FileManager.default.removeItem(at: run)
             #expect(try answer(get("/"), from: port).hasPrefix("HTTP/1.1 503"))
+        }
+    }
+
+    @Test("of a pipeline waits for its first run, and for its measurements")
+    func pipeline() throws {
+        try withFolder { folder in
+            let run = folder.appendingPathComponent("pipeline/sft")
+            try FileManager.default.createDirectory(
+                at: folder.appendingPathComponent("pipeline/cache"),
+                withIntermediateDirectories: true
+            )
+            let none = try RetortProcess.run(["watch", "pipeline"], in: folder)
+            #expect(none.code == 66 && none.errors.contains("pipeline: no run"))
+            try Data().write(to: folder.appendingPathComponent("pipeline/log.txt"))
+            let early = try RetortProcess.run(["watch", "pipeline"], in: folder)
+            #expect(early.code == 0 && early.output.contains("no run has begun yet"))
+            try FileManager.default.createDirectory(at: run, withIntermediateDirectories: true)
+            try Data(Self.line.utf8).write(to: run.appendingPathComponent("metrics.jsonl"))
+            let later = try RetortProcess.run(["watch", "pipeline"], in: folder)
+            #expect(later.code == 0 && later.output.contains("step 3 of 9"))
         }
     }
 
@@ -102,7 +123,7 @@ struct LivePageTests {
                 ["watch", "nowhere", "--serve", "--port", "0"],
                 in: run.deletingLastPathComponent()
             )
-            #expect(none.code == 66 && none.errors.contains("nowhere: no run"))
+            #expect(none.code == 66 && none.errors.contains("nowhere: there is no such"))
         }
     }
 }

@@ -138,6 +138,19 @@ struct PipelineTests {
         #expect(page.text.contains("s2t_kd") && page.text.contains("of the same characters"))
         let twice = try RetortProcess.run(["report", "run", "--output", "page/r.html"], in: folder)
         #expect(twice.code == 73 && twice.errors.contains("--replace"))
+        let own = try RetortProcess.run(
+            ["report", "run", "--output", "run/sft/metrics.jsonl", "--replace"],
+            in: folder
+        )
+        #expect(own.code == 73 && own.errors.contains("choose another output"))
+        let started = try RetortProcess.run(["eval", "run", "--cache", "run/cache"], in: folder)
+        #expect(started.code == 66 && started.errors.contains("name its runs: run/dskd run/sft"))
+        try Data("mine".utf8).write(to: folder.appendingPathComponent("mine.maps.json"))
+        let theirs = try RetortProcess.run(
+            ["eval", "run/sft", "--cache", "run/cache", "--output", "mine.json"],
+            in: folder
+        )
+        #expect(theirs.code == 73 && theirs.errors.contains("mine.maps.json: there already"))
         let none = try RetortProcess.run(["report", "page"], in: folder)
         #expect(none.code == 66 && none.errors.contains("page: no run"))
         let watched = try RetortProcess.run(["watch", "run"], in: folder)

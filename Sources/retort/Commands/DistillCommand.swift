@@ -138,7 +138,8 @@ enum DistillStage {
 
     static func trainer(
         _ settings: DistillSettings,
-        _ ranks: any Communicator = SoloCommunicator()
+        _ ranks: any Communicator = SoloCommunicator(),
+        memory: Int? = nil
     ) throws -> Trainer {
         let reader = try CacheReader(
             directory: URL(fileURLWithPath: settings.cache),
@@ -156,7 +157,8 @@ enum DistillStage {
             model: model,
             tokenizer: tokenizer,
             cache: reader,
-            ranks: ranks
+            ranks: ranks,
+            memory: memory
         )
     }
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import Distill
 import Foundation
 import Models
+import Report
 
 /// Stage three.
 struct EvalCommand: ParsableCommand {
@@ -10,8 +11,11 @@ struct EvalCommand: ParsableCommand {
         abstract: "Measure models on the held-out part of a cache.",
         discussion: """
             Prints a table: loss and perplexity, KL to the cached teacher and how often both agree, expected \
-            calibration error, ROUGE-L and exact match of generated answers; --json and --output have more \
-            (reverse KL, calibration by bins, 95 % intervals).
+            calibration error (ECE), how alike both arrange their states (CKA), ROUGE-L and exact match of generated \
+            answers; --json and --output have more (reverse KL, calibration by bins, 95 % intervals). "aligned" is \
+            the share of a dskd_cma student's tokens whose strongest teacher token has the same characters.
+            Beside --output eval.json come eval.examples.jsonl (each example's answers and figures) and \
+            eval.maps.json, which `retort report` shows.
             KL compares whole vocabularies where student and teacher have the same one. KL of the next \
             byte compares, where both have a token boundary, the probabilities of what byte comes next: \
             it is defined for any two vocabularies.
@@ -68,7 +72,7 @@ struct EvalCommand: ParsableCommand {
     @Option(help: "With --score-only: where each answer's own scores go, one a line.")
     var scores: String?
 
-    @Flag(help: "With --score-only and --data: write over files that are there.")
+    @Flag(help: "Write over files that are there (an earlier measurement is without it).")
     var replace = false
 
     @Option(help: "Where the figures go as JSON.")
@@ -125,10 +129,8 @@ struct EvalCommand: ParsableCommand {
             guard seedNumbers != nil else {
                 throw ValidationError("--seeds takes whole numbers with commas between, or none")
             }
-            guard scores == nil, !replace || data != nil else {
-                throw ValidationError(
-                    "--scores goes with --score-only, --replace with that or --data"
-                )
+            guard scores == nil else {
+                throw ValidationError("--scores goes with --score-only")
             }
         }
     }
@@ -146,9 +148,10 @@ struct EvalCommand: ParsableCommand {
         settings.seed = seed
         let file = try EvalStage.run(
             cache: cache ?? "",
-            models: models.map { ($0, Self.student($0)) },
+            models: try models.map { ($0, try Self.student($0)) },
             settings: settings,
-            output: output.map { URL(fileURLWithPath: $0) }
+            output: output.map { URL(fileURLWithPath: $0) },
+            replace: replace
         )
         Console.print(isJSON ? try jsonText(file) : EvalTable(file.reports).text)
     }
@@ -168,7 +171,7 @@ struct EvalCommand: ParsableCommand {
         try settings.requireBaseline(among: models)
         let report = try AnswerEval(
             data: data,
-            models: models.map { ($0, Self.student($0)) },
+            models: try models.map { ($0, try Self.student($0)) },
             seeds: seedNumbers ?? [],
             sampling: SamplingOptions(
                 temperature: temperature ?? 1,
@@ -187,13 +190,23 @@ struct EvalCommand: ParsableCommand {
     }
 
     /// A run's directory stands for its student.
-    private static func student(_ path: String) -> String {
+    ///
+    /// - Throws: `Failure` (66) for a pipeline's: the student there is the one that its runs began with.
+    private static func student(_ path: String) throws -> String {
         let manager = FileManager.default
         let student = path + "/student"
-        let isRun =
-            manager.fileExists(atPath: student + "/config.json")
-            && !manager.fileExists(atPath: path + "/config.json")
-        return isRun ? student : path
+        let url = URL(fileURLWithPath: path)
+        guard manager.fileExists(atPath: student + "/config.json"),
+            !manager.fileExists(atPath: path + "/config.json")
+        else { return path }
+        if !ReportRun.isRun(url), let runs = try? ReportRun.directories(at: path) {
+            throw Failure(
+                "\(path): a pipeline's directory; name its runs: "
+                    + runs.map { "\(path)/\($0.lastPathComponent)" }.joined(separator: " "),
+                code: Failure.Code.missing
+            )
+        }
+        return student
     }
 
     private func score() throws {

@@ -33,19 +33,20 @@ struct ReportCommand: ParsableCommand {
     )
     var eval: [String] = []
 
-    @Option(help: "The cache that the runs were trained from (default: as their settings say).")
+    @Option(
+        help:
+            "A cache to show (default: the one that the runs were trained from, where it is found)."
+    )
     var cache: String?
 
     @Flag(help: "Write over a file that is there.")
     var replace = false
 
     func run() throws {
-        try OutputFile.check(output, replace: replace)
+        try OutputFile.check(output, replace: replace, sources: try ReportStage.sources(runs, eval))
         let page = try ReportStage.page(runs, evals: eval, cache: cache)
         try ReportStage.write(page, to: URL(fileURLWithPath: output))
-        Console.say(
-            "report: \(DisplayText.escaped(output)) shows \(page.runs.map(\.name).joined(separator: ", "))"
-        )
+        Console.say("report: \(output) shows \(page.runs.map(\.name).joined(separator: ", "))")
     }
 }
 
@@ -53,22 +54,38 @@ struct ReportCommand: ParsableCommand {
 enum ReportStage {
     /// - Throws: `ReportError`; `CacheError` for a cache that was asked for by name.
     static func page(_ paths: [String], evals: [String], cache: String?) throws -> ReportPage {
-        var seen: Set<String> = []
-        let directories = try paths.flatMap { try ReportRun.directories(at: $0) }
-            .filter { seen.insert($0.standardizedFileURL.path).inserted }
+        let directories = try directories(paths)
         let runs = directories.map { ReportRun($0) }
         let urls = evals.map { URL(fileURLWithPath: $0) }
         let answers = urls.map { AnswerReport.read($0) }
+        let beside = evals.isEmpty ? ReportEval.beside(directories) : (found: [], unreadable: [])
+        let named = try zip(urls, answers).filter { $0.1 == nil }.map { try ReportEval($0.0) }
         return ReportPage(
             runs: runs,
-            evals: try evals.isEmpty
-                ? ReportEval.beside(directories)
-                : zip(urls, answers).filter { $0.1 == nil }.map { try ReportEval($0.0) },
+            evals: beside.found + named,
             answers: zip(urls, answers).compactMap { url, found in
                 found.map { (url.lastPathComponent, $0) }
             },
-            cache: try cache.map { try read($0) } ?? trainedFrom(runs)
+            unreadable: beside.unreadable,
+            cache: try cache.map { try read($0, runs) } ?? trainedFrom(runs)
         )
+    }
+
+    private static func directories(_ paths: [String]) throws -> [URL] {
+        var seen: Set<String> = []
+        return try paths.flatMap { try ReportRun.directories(at: $0) }
+            .filter { seen.insert($0.standardizedFileURL.path).inserted }
+    }
+
+    /// What a page of runs is made from, and must not be written over.
+    static func sources(_ paths: [String], _ evals: [String]) throws -> [String] {
+        let runs = try directories(paths)
+        let files = [RunHistory.file, "config.resolved.json", "done.json", "run.json"]
+        let measured = ReportEval.beside(runs)
+        let urls =
+            evals.map { URL(fileURLWithPath: $0) } + measured.found.map(\.url) + measured.unreadable
+        return runs.flatMap { run in files.map { run.appendingPathComponent($0).path } }
+            + urls.flatMap { [$0] + EvalFile.beside($0) }.map(\.path)
     }
 
     /// Writes a page, whole or not at all.
@@ -79,28 +96,38 @@ enum ReportStage {
     }
 
     /// Writes the page of a pipeline that is done, over the one of the last time.
-    static func write(_ runs: [String], cache: String, to url: URL) throws {
-        try write(try page(runs, evals: [], cache: cache), to: url)
+    static func write(_ runs: [String], to url: URL) throws {
+        try write(try page(runs, evals: [], cache: nil), to: url)
     }
 
-    private static func read(_ path: String) throws -> ReportCache {
-        let directory = URL(fileURLWithPath: path)
-        return try ReportCache(CacheReader(directory: directory, unfinished: true), path: path)
+    private static func read(_ path: String, _ runs: [ReportRun]) throws -> ReportCache {
+        let reader = try CacheReader(directory: URL(fileURLWithPath: path), unfinished: true)
+        let recorded = runs.compactMap { RunRecord.cache(of: $0.directory) }
+        let isAnother = !recorded.isEmpty && !recorded.contains(reader.contentSHA256)
+        return try ReportCache(
+            reader,
+            path: path,
+            doubt: isAnother ? "By their records these runs were trained from another cache." : nil
+        )
     }
 
-    /// The cache that a run's settings name, if it is there and is the one that the run recorded.
+    /// The cache that a run was trained from: where its settings say or beside it, if what lies there is what the run
+    /// has recorded.
     ///
     /// Settings may be a stranger's: what merely lies where they point is not shown.
     static func trainedFrom(_ runs: [ReportRun]) -> ReportCache? {
         for run in runs {
-            guard let path = run.settings?.cache, let wanted = RunRecord.cache(of: run.directory),
-                let reader = try? CacheReader(
-                    directory: URL(fileURLWithPath: path),
-                    unfinished: true
-                ),
-                reader.contentSHA256 == wanted
-            else { continue }
-            return try? ReportCache(reader, path: path)
+            guard let wanted = RunRecord.cache(of: run.directory) else { continue }
+            let beside = run.directory.deletingLastPathComponent().appendingPathComponent("cache")
+            for path in [run.settings?.cache, beside.relativePath].compactMap({ $0 }) {
+                guard
+                    let reader = try? CacheReader(
+                        directory: URL(fileURLWithPath: path),
+                        unfinished: true
+                    ), reader.contentSHA256 == wanted
+                else { continue }
+                return try? ReportCache(reader, path: path)
+            }
         }
         return nil
     }

@@ -77,19 +77,19 @@ struct RunCommand: ParsableCommand {
             cache: pipeline.extract.output,
             models: pipeline.runs.map { ($0.name, "\($0.settings.output)/student") },
             settings: pipeline.eval,
-            output: evalURL
-        )
-        let page = output.appendingPathComponent("report.html")
-        try ReportStage.write(
-            pipeline.runs.map(\.settings.output),
-            cache: pipeline.extract.output,
-            to: page
+            output: evalURL,
+            // The pipeline's own directory.
+            replace: true
         )
         if isJSON {
             Console.print(try jsonText(result))
         } else {
             Console.print("\n" + EvalTable(result.reports).text)
         }
+        try ReportStage.write(
+            pipeline.runs.map(\.settings.output),
+            to: output.appendingPathComponent("report.html")
+        )
         conclude(pipeline)
     }
 

@@ -12,7 +12,8 @@ struct WatchCommand: ParsableCommand {
             Figures and curves in the terminal, drawn anew every second until the runs are finished or Ctrl-C; \
             into a pipe or a file, and with --once, one time. A run is the output directory of `retort distill`; \
             the directory of a pipeline stands for the runs in it, those that come too. Nothing of a run is \
-            changed; it may be watched from anywhere that sees its files.
+            changed; it may be watched from anywhere that sees its files. A pipeline may be watched before its first \
+            run has begun, and until its runs are measured.
 
             With --serve the page of `retort report` keeps itself up to date in a browser, on this machine only \
             (127.0.0.1). From another one: ssh -L 7070:127.0.0.1:7070 HOST
@@ -32,29 +33,34 @@ struct WatchCommand: ParsableCommand {
     @Flag(help: "Serve a page that keeps itself up to date.")
     var serve = false
 
-    @Option(help: "With --serve: the port (0: any that is free).")
-    var port: UInt16 = 7070
+    @Option(help: "With --serve: the port (default: 7070; 0: any that is free).")
+    var port: UInt16?
 
-    @Option(help: "Seconds between looks at the files.")
-    var interval = 1.0
+    @Option(help: "Without --serve: seconds between looks at the files (default: 1).")
+    var interval: Double?
 
     func validate() throws {
-        guard (0.1...3600).contains(interval) else {
+        guard (0.1...3600).contains(interval ?? 1) else {
             throw ValidationError("--interval takes 0.1 to 3600 seconds")
         }
-        guard !(once && serve) else {
-            throw ValidationError("--once shows the terminal's view; leave out --serve")
+        guard serve ? !once && interval == nil : port == nil else {
+            throw ValidationError("--port goes with --serve; --once and --interval go without it")
         }
     }
 
     func run() throws {
-        if serve { return try LivePage.serve(runs, port: port) }
+        Signals.stopQuietly()
+        if serve { return try LivePage.serve(runs, port: port ?? 7070) }
         let live = try LiveRuns(runs)
         let isDrawn = isatty(STDOUT_FILENO) == 1 && !once
         var drawn = 0
         while true {
             let size = Console.size(of: STDOUT_FILENO)
-            let screen = WatchScreen(width: size.columns, height: isDrawn ? size.rows : .max)
+            // What is kept or searched is not cut.
+            let screen = WatchScreen(
+                width: isDrawn ? size.columns : 160,
+                height: isDrawn ? size.rows : .max
+            )
             let lines = screen.lines(live.runs)
             // Over what was drawn before, so that what stood above stays in the terminal's memory.
             let up = drawn > 0 ? "\u{1B}[\(drawn)A\r\u{1B}[J" : ""
@@ -68,7 +74,7 @@ struct WatchCommand: ParsableCommand {
     }
 
     private func wait() {
-        let end = Date().addingTimeInterval(interval)
+        let end = Date().addingTimeInterval(interval ?? 1)
         while Date() < end, !Signals.shouldStop { Thread.sleep(forTimeInterval: 0.05) }
     }
 }

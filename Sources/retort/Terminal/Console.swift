@@ -24,9 +24,10 @@ enum Console {
         log.withLock { $0 = Logger(label: "retort") { _ in handler } }
     }
 
-    /// One line for a person.
+    /// One line for a person; names in it may be a stranger's, and are escaped.
     static func say(_ text: String) {
         guard !isHushed.load(ordering: .relaxed) else { return }
+        let text = DisplayText.escaped(text, keepsLines: true)
         write(text + "\n", to: .standardError)
         log.withLock { $0?.info("\(text)") }
     }

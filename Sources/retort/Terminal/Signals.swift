@@ -9,6 +9,10 @@ enum Signals {
     nonisolated(unsafe) private static var sources: [any DispatchSourceSignal] = []
 
     private static let endsAtOnce = Atomic(false)
+    private static let isQuiet = Atomic(false)
+
+    /// From now on a stop is not spoken of: there is nothing that would go on until a safe point.
+    static func stopQuietly() { isQuiet.store(true, ordering: .relaxed) }
 
     /// Runs what has nothing to lose: the first Ctrl-C ends it.
     static func stoppingAtOnce<Result>(_ body: () throws -> Result) rethrows -> Result {
@@ -59,7 +63,9 @@ enum Signals {
         source.setEventHandler {
             let count = stopRequests.add(1, ordering: .relaxed).newValue
             if count > 1 || endsAtOnce.load(ordering: .relaxed) { endNow(128 + number) }
-            Console.say("\nstopping at the next safe point; once more stops at once")
+            if !isQuiet.load(ordering: .relaxed) {
+                Console.say("\nstopping at the next safe point; once more stops at once")
+            }
         }
         source.resume()
         sources.append(source)
