@@ -72,6 +72,7 @@ def compare(page, name, update):
         small.save(stored, optimize=True)
         return
     before = Image.open(stored).convert("RGB")
+    check(small.width == before.width, f"{name}: the page is {small.width} squares wide, not {before.width}")
     # Another font breaks a line more or less: the page may be a little longer, and is laid over the other.
     check(abs(small.height - before.height) <= 0.03 * before.height, f"{name}: the page is {small.height} squares high, not {before.height}")
     difference = ImageChops.difference(small.resize(before.size, Image.Resampling.BOX), before).convert("L")
@@ -97,8 +98,29 @@ def look(browser, path, update):
                 places = [node["target"] for node in violation["nodes"][:3]]
                 check(False, f"{name}: {violation['id']} ({violation['help']}) at {places}")
             page.context.close()
+    curves(browser, address)
     keyboard(browser, address)
     paper(browser, address)
+
+
+def curves(browser, address):
+    """Every chart has its lines, as far as its axes go: too fine for the coarse pictures."""
+    page = opened(browser, address)
+    for section, least in (("losses", 9), ("training", 4)):
+        charts = page.locator(f"#{section} svg")
+        check(charts.count() >= least, f"{section}: only {charts.count()} charts")
+        for index in range(charts.count()):
+            found = charts.nth(index).evaluate(
+                "one => [...one.querySelectorAll('polyline')].filter((line) => line.points.numberOfItems > 20)"
+                ".map((line) => line.getBBox()).map((box) => [box.width, box.height])"
+            )
+            check(found and max(box[0] for box in found) > 330, f"{section}, chart {index + 1}: no curve from end to end")
+            check(found and max(box[1] for box in found) > 60, f"{section}, chart {index + 1}: a flat curve")
+    cells = page.locator("#alignment svg").first.locator("rect").count()
+    check(cells > 100, f"the alignment map has {cells} cells")
+    bars = page.locator("#calibration svg").first.locator("rect").count()
+    check(bars == 15, f"the teacher's calibration has {bars} bars")
+    page.context.close()
 
 
 def keyboard(browser, address):
@@ -110,10 +132,10 @@ def keyboard(browser, address):
     folds = page.locator("details:not([open]) > summary")
     count = folds.count()
     check(count > 5, f"only {count} folds")
-    first = folds.first.element_handle()
-    first.focus()
-    page.keyboard.press("Enter")
-    check(first.evaluate("one => one.parentElement.open"), "a fold does not open by keyboard")
+    for fold in folds.element_handles():
+        fold.focus()
+        page.keyboard.press("Enter")
+        check(fold.evaluate("one => one.parentElement.open"), f"“{fold.inner_text()}” does not open by keyboard")
     stops = page.evaluate("document.querySelectorAll('.wide, .picture').length")
     reached = page.evaluate("[...document.querySelectorAll('.wide, .picture')].filter((one) => one.tabIndex === 0).length")
     check(stops == reached, f"{stops - reached} things that scroll cannot be reached by keyboard")
@@ -122,9 +144,10 @@ def keyboard(browser, address):
 
 def paper(browser, address):
     page = opened(browser, address, scheme="dark")
+    folded = page.locator("details:not([open]) table").first
+    check(not folded.evaluate("one => one.checkVisibility()"), "a closed fold shows what it holds")
     page.emulate_media(media="print", color_scheme="light")
-    shown = page.evaluate("document.querySelector('details:not([open]) table').getBoundingClientRect().height")
-    check(shown > 0, "paper does not show what is folded")
+    check(folded.evaluate("one => one.checkVisibility()"), "paper does not show what is folded")
     check(len(page.pdf()) > 10_000, "the page does not print")
     page.context.close()
 
@@ -169,11 +192,12 @@ def live(browser, retort, folder):
         page = opened(browser, address)
         check("100 of 150" in page.locator("#summary table").inner_text(), "the served page lacks the steps so far")
         page.locator("#losses summary").first.click()
-        page.locator("body").click(position={"x": 2, "y": 2})
-        page.evaluate("document.activeElement.blur()")
+        # The fold keeps the focus: what is around it is renewed all the same.
+        before = page.locator("#losses desc").first.text_content()
         with open(copy / "metrics.jsonl", "a") as file:
             file.write("\n".join(lines[100:]) + "\n")
         expect(page.locator("#summary table")).to_contain_text("150 of 150", timeout=60_000)
+        check(page.locator("#losses desc").first.text_content() != before, "curves stop where the focus is")
         check(page.locator("#losses details").first.evaluate("one => one.open"), "a fold closes when the page is renewed")
         check(page.said == [], f"served: the console says {page.said}")
         foreign = [one for one in page.asked if not one.startswith(address)]
