@@ -11,7 +11,7 @@ public struct WatchScreen {
 
     /// A terminal's size; less than anything fits in is taken as so much.
     public init(width: Int, height: Int) {
-        (self.width, self.height) = (max(40, width), max(8, height))
+        (self.width, self.height) = (max(20, width), max(4, height))
     }
 
     private static let nameWidth = 20, numberWidth = 11, noteWidth = 26
