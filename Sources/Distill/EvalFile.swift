@@ -43,8 +43,13 @@ package struct EvalFile: Codable, Equatable {
 
     /// Writes all three, this one last: only then is the measurement done.
     ///
+    /// - Returns: What was written, with the checksums of the files beside it.
     /// - Throws: `DistillError.file`.
-    package func write(to url: URL, _ examples: [EvalExample], _ maps: EvalMaps) throws {
+    package func write(
+        to url: URL,
+        _ examples: [EvalExample],
+        _ maps: EvalMaps
+    ) throws -> EvalFile {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         let lines = try examples.reduce(into: Data()) {
@@ -58,5 +63,6 @@ package struct EvalFile: Codable, Equatable {
             file.beside?[place.lastPathComponent] = try sha256(of: place)
         }
         try RunFiles.write(RunFiles.json(file), to: url)
+        return file
     }
 }

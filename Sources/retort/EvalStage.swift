@@ -149,12 +149,11 @@ enum EvalStage {
         }
         guard let output else { return file }
         do {
-            try file.write(to: output, examples, maps)
+            return try file.write(to: output, examples, maps)
         } catch {
             Console.print(EvalTable(reports).text)
             throw error
         }
-        return file
     }
 
     /// What `eval.json` has figures of: one of an older version is made anew.

@@ -72,7 +72,7 @@ struct EvalCommand: ParsableCommand {
     @Option(help: "With --score-only: where each answer's own scores go, one a line.")
     var scores: String?
 
-    @Flag(help: "Write over files that are there (an earlier measurement is without it).")
+    @Flag(help: "Write over files that are there; those of an earlier measurement are in any case.")
     var replace = false
 
     @Option(help: "Where the figures go as JSON.")
