@@ -301,8 +301,8 @@ struct EvalAdvice {
             kind: .plain,
             text: String(
                 format:
-                    "%@ is surer than it is right, by %.1f of 100: a higher temperature of the sampling, or more "
-                    + "weight on the teacher (kd_rate), makes it more cautious.",
+                    "%@ is surer than it is right, by %.1f of 100 (see Calibration). Fewer passes over the data, or a sampling "
+                    + "temperature above 1, make up for it.",
                 report.name,
                 100 * gap
             )

@@ -183,8 +183,9 @@ public struct WatchScreen {
 enum Sparkline {
     private static let bars = Array("▁▂▃▄▅▆▇█")
 
-    /// Means of equal parts of the curve between its lowest and its highest, a character each.
+    /// Means of equal parts of the curve between its lowest and its highest, a character each; nothing of one point.
     static func text(_ points: [CurvePoint], width: Int) -> String {
+        guard points.count > 1 else { return "" }
         let means = Curve.means(points, parts: max(1, width))
         guard let low = means.min(), let high = means.max() else { return "" }
         return String(

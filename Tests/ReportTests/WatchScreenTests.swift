@@ -73,7 +73,8 @@ struct WatchScreenTests {
     func sparkline() {
         let points = (0..<80).map { CurvePoint(Double($0), Double($0)) }
         #expect(Sparkline.text(points, width: 8) == "▁▂▃▄▅▆▇█")
-        #expect(Sparkline.text([CurvePoint(1, 5)], width: 8) == "▁")
+        #expect(Sparkline.text([CurvePoint(1, 5), CurvePoint(2, 5)], width: 8) == "▁▁")
+        #expect(Sparkline.text([CurvePoint(1, 5)], width: 8).isEmpty)
         #expect(Sparkline.text([], width: 8).isEmpty)
     }
 
