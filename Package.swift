@@ -178,7 +178,9 @@ let package = Package(
         // Damaged files by the thousand, under AddressSanitizer: `make fuzz`.
         .executableTarget(
             name: "fuzz",
-            dependencies: ["Cache", "Distill", "Extract", "Models", "Tensors", "Tokenizers"],
+            dependencies: [
+                "Cache", "Distill", "Extract", "Models", "Report", "Tensors", "Tokenizers",
+            ],
             path: "Tests/Fuzz"
         ),
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Damages GGUF files, safetensors files, tokenizers, configurations, HDF5 files of arrays and inputs
-# of criteria MUTATIONS times each and opens (evaluates) them under AddressSanitizer: no crash, no hang over 20 s, no allocation above 64 MiB
+# Damages GGUF files, safetensors files, tokenizers, configurations, HDF5 files of arrays, inputs of criteria and what runs leave
+# MUTATIONS times each and opens (evaluates) them under AddressSanitizer: no crash, no hang over 20 s, no allocation above 64 MiB
 # (the files have less than 1 MiB), no more than 1 GiB resident. HDF5 may crash: in its jail.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -40,4 +40,8 @@ mapfile -t list < <(files Tests/CacheTests/Fixtures/tensors -name 'good*.h5')
 fuzz tensors "${list[@]}"
 mapfile -t list < <(files Tests/DistillTests/Fixtures/criteria -name 'input-*.h5')
 fuzz criterion "${list[@]}"
+readonly run=Tests/ReportTests/Fixtures/quickstart
+fuzz metrics $run/dskd/metrics.jsonl
+fuzz eval $run/eval.json
+fuzz maps $run/eval.maps.json
 rm -r "$work"

@@ -3,6 +3,7 @@ import Distill
 import Extract
 import Foundation
 import Models
+import Report
 import Tokenizers
 
 /// A kind of file that strangers give us, and what is done with one that opens.
@@ -13,6 +14,7 @@ enum Target: String, CaseIterable {
     case config
     case tensors
     case criterion
+    case metrics, eval, maps
 
     /// The name that a mutated file gets in its directory.
     var fileName: String {
@@ -22,6 +24,9 @@ enum Target: String, CaseIterable {
         case .tokenizer: "tokenizer.json"
         case .config: "config.json"
         case .tensors, .criterion: "arrays.h5"
+        case .metrics: "metrics.jsonl"
+        case .eval: "eval.json"
+        case .maps: "eval.maps.json"
         }
     }
 
@@ -30,7 +35,7 @@ enum Target: String, CaseIterable {
         switch self {
         case .gguf, .tensors, .criterion: nil
         case .safetensors: 8..<max(8, min(bytes.count, 8 + headerLength(bytes)))
-        case .tokenizer, .config: 0..<bytes.count
+        case .tokenizer, .config, .metrics, .eval, .maps: 0..<bytes.count
         }
     }
 
@@ -71,6 +76,18 @@ enum Target: String, CaseIterable {
                 // Numbers or texts; one of them is an error.
                 if (try? arrays.strings(name)) == nil { _ = try arrays.floats(name) }
             }
+        case .metrics, .eval, .maps:
+            // What is wrong is left out of the page, or told on it.
+            let runs = [ReportRun(directory)]
+            let beside = ReportEval.beside([directory])
+            _ = ReportPage(
+                runs: runs,
+                evals: beside.found,
+                unreadable: beside.unreadable,
+                cache: nil
+            ).html()
+            _ = WatchScreen(width: 80, height: 24).lines(runs)
+            if let file = beside.unreadable.first { throw ReportError.unreadable(file.path) }
         case .criterion:
             let input = try CriterionInput(file)
             for name in CriterionRegistry.names {
