@@ -44,6 +44,14 @@ extension StudentSettings.Prune {
         guard layers == nil || keep == nil else {
             throw refuse(.keep, "given beside layers", "name the layers, or how many to keep")
         }
+        let numbers = layerNumbers ?? []
+        guard zip(numbers, numbers.dropFirst()).allSatisfy({ $0 < $1 }) else {
+            throw refuse(
+                .layers,
+                "\(numbers.map(String.init).joined(separator: ", ")): layers stay in the model's order",
+                "name each once, from the lowest to the highest"
+            )
+        }
         guard layers != nil || keep != nil || cutsWidth else {
             throw refuse(
                 .layers,

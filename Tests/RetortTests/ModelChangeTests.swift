@@ -65,6 +65,7 @@ struct ModelChangeTests {
             )
             for (arguments, words, code) in [
                 (["--layers", "0-"], "numbers and ranges", Int32(64)),
+                (["--layers", "2,0"], "2, 0: layers stay in the model's order", 64),
                 (["--layers", "5"], "layers [5] of a model that has 0 to 2", 65),
                 (["--keep", "9"], "9 of 3 layers", 64), ([], "nothing is cut", 64),
                 (["--keep", "1", "--layers", "1"], "given beside layers", 64),
