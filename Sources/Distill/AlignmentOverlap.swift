@@ -56,6 +56,7 @@ extension Evaluator.Evaluation {
         let tokens = shares.total(.alignmentQuality).weight
         report.alignmentQuality = shares.mean(.alignmentQuality)
         report.alignmentChance = tokens > 0 ? alignmentChance / tokens : nil
-        report.intervals = shares.intervals()
+        let measure = EvalMeasure.alignmentQuality
+        report.intervals?[measure.rawValue] = shares.interval(measure)
     }
 }

@@ -60,7 +60,7 @@ package struct EvalFile: Codable, Equatable {
         let pictures = try encoder.encode(maps) + Data("\n".utf8)
         for (place, data) in zip(Self.beside(url), [lines, pictures]) {
             try RunFiles.write(data, to: place)
-            file.beside?[place.lastPathComponent] = try sha256(of: place)
+            file.beside?[place.lastPathComponent] = sha256(of: data)
         }
         try RunFiles.write(RunFiles.json(file), to: url)
         return file

@@ -39,12 +39,15 @@ public struct EvalShares: Sendable {
     /// The means' intervals; measures that are not finite have none.
     func intervals() -> [String: Estimate] {
         var found: [String: Estimate] = [:]
-        for (measure, parts) in shares {
-            let estimate = Bootstrap().estimate(parts.map(\.share))
-            guard let estimate, estimate.high.isFinite, estimate.low.isFinite else { continue }
-            found[measure.rawValue] = estimate
-        }
+        for measure in shares.keys { found[measure.rawValue] = interval(measure) }
         return found
+    }
+
+    /// The interval of one; nil where it is not finite, or nothing was measured.
+    func interval(_ measure: EvalMeasure) -> Estimate? {
+        let estimate = Bootstrap().estimate((shares[measure] ?? []).map(\.share))
+        guard let estimate, estimate.high.isFinite, estimate.low.isFinite else { return nil }
+        return estimate
     }
 
     /// Means less those of `baseline`, over the examples that both have.

@@ -86,21 +86,7 @@ enum SimulationChart {
         var svg = Picture(width: width, height: height, title: title)
         svg.rectangle(x: 0, y: 0, width: width, height: height, .paper)
         svg.text(title, (x: left, y: 26), size: 15, bold: true)
-        for tick in x.ticks {
-            let at = x.position(tick)
-            svg.line((at, top), (at, bottom), .faint)
-            svg.text(x.label(tick), (x: at, y: bottom + 18), anchor: .middle)
-        }
-        for tick in y.ticks {
-            let at = y.position(tick)
-            svg.line((left, at), (right, at), .faint)
-            svg.text(y.label(tick), (x: left - 8, y: at + 4), anchor: .end)
-        }
-        svg.line((left, top), (left, bottom), .ink)
-        svg.line((left, bottom), (right, bottom), .ink)
-        let middle = (x: (left + right) / 2, y: (top + bottom) / 2)
-        svg.text(labels.x, (x: middle.x, y: height - 10), anchor: .middle, size: 13)
-        svg.text(labels.y, (x: 18, y: middle.y), anchor: .middle, size: 13, upright: true)
+        svg.axes(x, y, labels: labels)
         return svg
     }
 }

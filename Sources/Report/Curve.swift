@@ -36,31 +36,28 @@ enum Curve {
     /// The means of `buckets` equal parts, each at the middle of its steps; the line that an eye follows through
     /// the noise of single batches.
     static func smoothed(_ points: [CurvePoint], buckets: Int) -> [CurvePoint] {
-        guard points.count > 2 * buckets else { return points }
-        return (0..<buckets).map { bucket in
-            let range = part(bucket, of: buckets, points.count)
-            let sum = range.reduce(into: CurvePoint(0, 0)) {
-                $0.x += points[$1].x
-                $0.y += points[$1].y
-            }
-            return CurvePoint(sum.x / Double(range.count), sum.y / Double(range.count))
-        }
+        points.count > 2 * buckets ? means(points, parts: buckets) : points
     }
 
     /// The means of at most `parts` equal parts.
-    static func means(_ points: [CurvePoint], parts: Int) -> [Double] {
+    static func means(_ points: [CurvePoint], parts: Int) -> [CurvePoint] {
         let parts = min(parts, points.count)
-        return (0..<parts).map { index in
-            let range = part(index, of: parts, points.count)
-            return range.reduce(0) { $0 + points[$1].y } / Double(range.count)
-        }
+        return (0..<parts).compactMap { mean(points[part($0, of: parts, points.count)]) }
     }
 
     /// The mean of the last twentieth of the points, or of the last.
     static func end(_ points: [CurvePoint]) -> Double? {
+        mean(points.suffix(max(1, points.count / 20)))?.y
+    }
+
+    /// Their middle; nil of none.
+    static func mean(_ points: some Collection<CurvePoint>) -> CurvePoint? {
         guard !points.isEmpty else { return nil }
-        let tail = points.suffix(max(1, points.count / 20))
-        return tail.reduce(0) { $0 + $1.y } / Double(tail.count)
+        let sum = points.reduce(into: CurvePoint(0, 0)) {
+            $0.x += $1.x
+            $0.y += $1.y
+        }
+        return CurvePoint(sum.x / Double(points.count), sum.y / Double(points.count))
     }
 
     private static func part(_ index: Int, of parts: Int, _ count: Int) -> Range<Int> {

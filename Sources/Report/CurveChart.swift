@@ -54,7 +54,8 @@ struct CurveChart {
             title: title,
             description: description(shown)
         )
-        frame(x, y, in: &picture)
+        picture.text(title, (Self.left, 20), size: 15, bold: true)
+        picture.axes(x, y, labels: ("step", label))
         for (entry, one) in zip(legend.places, shown) {
             draw(one, x, y, in: &picture)
             let paint = Self.paint(one.style)
@@ -94,25 +95,6 @@ struct CurveChart {
         if isNoisy { picture.path(places(smooth), paint, width: 2.2, dashes: Self.dash(one)) }
         guard one.isMarked || raw.count == 1 else { return }
         for place in raw.count <= 40 ? raw : [] { picture.circle(place, paint, radius: 3) }
-    }
-
-    private func frame(_ x: Axis, _ y: Axis, in picture: inout Picture) {
-        picture.text(title, (Self.left, 20), size: 15, bold: true)
-        for tick in x.ticks {
-            let at = x.position(tick)
-            picture.line((at, y.end), (at, y.start), .faint)
-            picture.text(x.label(tick), (at, y.start + 17), anchor: .middle)
-        }
-        for tick in y.ticks {
-            let at = y.position(tick)
-            picture.line((x.start, at), (x.end, at), .faint)
-            picture.text(y.label(tick), (x.start - 7, at + 4), anchor: .end)
-        }
-        picture.line((x.start, y.end), (x.start, y.start), .ink)
-        picture.line((x.start, y.start), (x.end, y.start), .ink)
-        picture.text("step", ((x.start + x.end) / 2, y.start + 37), anchor: .middle, size: 13)
-        let middle = (y.start + y.end) / 2
-        picture.text(label, (16, middle), anchor: .middle, size: 13, upright: true)
     }
 
     private func description(_ shown: [Series]) -> String {

@@ -89,10 +89,7 @@ public struct ReportCache: Sendable {
         let most = Double(histogram.bins.map(\.count).max() ?? 1)
         let x = Axis(low: Double(first.from), high: Double(last.to + 1), start: left, end: right)
         let y = Axis(low: 0, high: max(1, most * 1.05), start: bottom, end: top)
-        for tick in y.ticks {
-            picture.line((left, y.position(tick)), (right, y.position(tick)), .faint)
-            picture.text(y.label(tick), (left - 7, y.position(tick) + 4), anchor: .end)
-        }
+        picture.axes(x, y, labels: ("tokens", "examples"), hasColumns: false)
         for bin in histogram.bins {
             let (start, end) = (x.position(Double(bin.from)), x.position(Double(bin.to + 1)))
             let at = y.position(Double(bin.count))
@@ -105,12 +102,6 @@ public struct ReportCache: Sendable {
                 tip: "\(bin.from) to \(bin.to): \(bin.count)"
             )
         }
-        for tick in x.ticks {
-            picture.text(x.label(tick), (x.position(tick), bottom + 17), anchor: .middle)
-        }
-        picture.line((left, bottom), (right, bottom), .ink)
-        picture.text("tokens", ((left + right) / 2, bottom + 37), anchor: .middle, size: 13)
-        picture.text("examples", (16, (top + bottom) / 2), anchor: .middle, size: 13, upright: true)
         return picture
     }
 }

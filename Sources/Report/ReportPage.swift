@@ -43,6 +43,14 @@ public struct ReportPage {
         self.cache = cache
     }
 
+    /// Files that it was made from, and must not be written over.
+    package var sources: [URL] {
+        let files = [RunHistory.file, "config.resolved.json", "done.json", "run.json"]
+        let measured = evals.map(\.url) + unreadable
+        return runs.flatMap { run in files.map { run.directory.appendingPathComponent($0) } }
+            + measured.flatMap { [$0] + EvalFile.beside($0) }
+    }
+
     /// A section: what its heading links to, the heading, and what follows.
     struct Section {
         let id: String

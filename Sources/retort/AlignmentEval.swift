@@ -1,16 +1,21 @@
+import Cache
 import Distill
 import Foundation
 import Models
+import Tokenizers
 
 /// What the cross-model attention of a finished run matches, measured on a cache's split.
 struct AlignmentEval {
     private let settings: DistillSettings
+    private let reader: CacheReader
     private let limit: Int
 
     /// Nil where the student is not that of a run that has learnt an alignment, by the run's own files.
     ///
-    /// - Parameter student: A run's `student/` directory.
-    init?(studentAt student: String, cache: String, _ eval: EvalSettings) throws {
+    /// - Parameters:
+    ///   - student: A run's `student/` directory.
+    ///   - reader: The cache to measure on.
+    init?(studentAt student: String, cache reader: CacheReader, _ eval: EvalSettings) {
         guard let found = DistillSettings.resolved(ofStudentAt: student),
             found.criterion == CrossModelDualSpace.name
         else { return nil }
@@ -19,11 +24,11 @@ struct AlignmentEval {
         guard let projectors = settings.projectorsFrom,
             FileManager.default.fileExists(atPath: projectors)
         else { return nil }
-        settings.cache = cache
+        settings.cache = reader.directory.path
         (settings.split, settings.heldOutSplit) = (eval.split, eval.split)
         // Where the data lay then says nothing now.
         settings.dataset = nil
-        self.settings = settings
+        (self.settings, self.reader) = (settings, reader)
         limit = eval.limit ?? .max
     }
 
@@ -32,10 +37,14 @@ struct AlignmentEval {
     ///
     /// - Returns: The first examples as small as a map is, else the very first, cut.
     /// - Throws: `Failure` (75) where a stop was asked for.
-    func run(into found: inout Evaluator.Evaluation) throws -> [ExampleAlignment] {
+    func run(
+        _ model: TransformerModel,
+        _ tokenizer: Tokenizer,
+        into found: inout Evaluator.Evaluation
+    ) throws -> [ExampleAlignment] {
         var measured = found
         do {
-            let maps = try measure(&measured)
+            let maps = try measure(model, tokenizer, &measured)
             found = measured
             return maps
         } catch let failure as Failure {
@@ -46,11 +55,21 @@ struct AlignmentEval {
         }
     }
 
-    private func measure(_ found: inout Evaluator.Evaluation) throws -> [ExampleAlignment] {
+    private func measure(
+        _ model: TransformerModel,
+        _ tokenizer: Tokenizer,
+        _ found: inout Evaluator.Evaluation
+    ) throws -> [ExampleAlignment] {
         var maps: [ExampleAlignment] = []
         var first: ExampleAlignment?
         // Nothing is trained: what training would need of memory does not matter.
-        let trainer = try DistillStage.trainer(settings, memory: .max)
+        let trainer = try Trainer(
+            settings: settings,
+            model: model,
+            tokenizer: tokenizer,
+            cache: reader,
+            memory: .max
+        )
         try trainer.alignments(limit: limit, readable: true) { example in
             try EvalStage.stopIfAsked()
             found.add(example)

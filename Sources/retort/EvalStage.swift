@@ -130,8 +130,8 @@ enum EvalStage {
             )
             var map = EvalMaps.Model()
             map.similarity = one.maps
-            if let alignment = try AlignmentEval(studentAt: path, cache: cache, settings) {
-                map.alignments = try alignment.run(into: &one)
+            if let alignment = AlignmentEval(studentAt: path, cache: reader, settings) {
+                map.alignments = try alignment.run(model, tokenizer, into: &one)
             }
             maps.models[name] = map
             for index in examples.indices {

@@ -10,14 +10,14 @@ enum OutputFile {
     /// - Throws: `Failure` (73).
     static func check(_ path: String, replace: Bool, sources: [String] = []) throws {
         let url = URL(fileURLWithPath: path)
-        let exists = FileManager.default.fileExists(atPath: path)
         let target = url.resolvingSymlinksInPath()
         let isSource = sources.contains {
             URL(fileURLWithPath: $0).resolvingSymlinksInPath() == target
         }
         var status = stat()
+        let exists = stat(path, &status) == 0
         // A device or a pipe would be gone, with a file in its place.
-        let isSpecial = stat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFREG
+        let isSpecial = exists && status.st_mode & S_IFMT != S_IFREG
         guard !isSource, !isSpecial, !exists || replace else {
             throw Failure(
                 "\(path): there already"

@@ -138,8 +138,7 @@ enum DistillStage {
 
     static func trainer(
         _ settings: DistillSettings,
-        _ ranks: any Communicator = SoloCommunicator(),
-        memory: Int? = nil
+        _ ranks: any Communicator = SoloCommunicator()
     ) throws -> Trainer {
         let reader = try CacheReader(
             directory: URL(fileURLWithPath: settings.cache),
@@ -157,8 +156,7 @@ enum DistillStage {
             model: model,
             tokenizer: tokenizer,
             cache: reader,
-            ranks: ranks,
-            memory: memory
+            ranks: ranks
         )
     }
 

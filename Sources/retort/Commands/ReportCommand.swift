@@ -43,8 +43,12 @@ struct ReportCommand: ParsableCommand {
     var replace = false
 
     func run() throws {
-        try OutputFile.check(output, replace: replace, sources: try ReportStage.sources(runs, eval))
         let page = try ReportStage.page(runs, evals: eval, cache: cache)
+        try OutputFile.check(
+            output,
+            replace: replace,
+            sources: page.sources.map(\.path) + eval
+        )
         try ReportStage.write(page, to: URL(fileURLWithPath: output))
         Console.say("report: \(output) shows \(page.runs.map(\.name).joined(separator: ", "))")
     }
@@ -54,7 +58,9 @@ struct ReportCommand: ParsableCommand {
 enum ReportStage {
     /// - Throws: `ReportError`; `CacheError` for a cache that was asked for by name.
     static func page(_ paths: [String], evals: [String], cache: String?) throws -> ReportPage {
-        let directories = try directories(paths)
+        var seen: Set<String> = []
+        let directories = try paths.flatMap { try ReportRun.directories(at: $0) }
+            .filter { seen.insert($0.standardizedFileURL.path).inserted }
         let runs = directories.map { ReportRun($0) }
         let urls = evals.map { URL(fileURLWithPath: $0) }
         let answers = urls.map { AnswerReport.read($0) }
@@ -69,23 +75,6 @@ enum ReportStage {
             unreadable: beside.unreadable,
             cache: try cache.map { try read($0, runs) } ?? trainedFrom(runs)
         )
-    }
-
-    private static func directories(_ paths: [String]) throws -> [URL] {
-        var seen: Set<String> = []
-        return try paths.flatMap { try ReportRun.directories(at: $0) }
-            .filter { seen.insert($0.standardizedFileURL.path).inserted }
-    }
-
-    /// What a page of runs is made from, and must not be written over.
-    static func sources(_ paths: [String], _ evals: [String]) throws -> [String] {
-        let runs = try directories(paths)
-        let files = [RunHistory.file, "config.resolved.json", "done.json", "run.json"]
-        let measured = ReportEval.beside(runs)
-        let urls =
-            evals.map { URL(fileURLWithPath: $0) } + measured.found.map(\.url) + measured.unreadable
-        return runs.flatMap { run in files.map { run.appendingPathComponent($0).path } }
-            + urls.flatMap { [$0] + EvalFile.beside($0) }.map(\.path)
     }
 
     /// Writes a page, whole or not at all.
